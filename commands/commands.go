@@ -1,0 +1,201 @@
+// Package commands is the command line: one file a subcommand, each with its flags, a short action that parses them
+// into an options struct, and a run that does the work.
+//
+//	fail2ban, cron, people ──> commands ──┬──> store      facts in, the active list out
+//	                                      ├──> aggregate  prefixes merged, allows carved out
+//	                                      └──> routes     the kernel made equal to the list
+//
+// The rooms know nothing of each other; what they exchange, netip.Prefix, passes through here.
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// version is set by the linker in a release; otherwise the build's own record is used.
+var version = ""
+
+const description = `f2bc joins the fail2ban installations of many servers into one list of bans, kept in a
+central MySQL-compatible database, or in an embedded one where there is a single machine.
+
+Flags come before arguments. PREFIX is an address or CIDR, IPv4 or IPv6; - reads them from
+standard input, one a line, # begins a comment.
+
+Exit codes:
+   0    done
+   1    failed
+   2    usage, invalid input or invalid configuration; the valid prefixes of the call are done
+   3    refused: at least one prefix must never be banned
+   4    sync-routes --check found a difference
+   130  interrupted`
+
+// The kinds of failure that have an exit code of their own; every other error is 1.
+var (
+	errUsage   = errors.New("usage")
+	errInvalid = errors.New("invalid input")
+	errRefused = errors.New("refused")
+	errDrift   = errors.New("drift")
+)
+
+// kindError gives an error its kind without putting the kind's name into the message.
+type kindError struct {
+	kind error
+	error
+}
+
+func (e kindError) Is(target error) bool { return target == e.kind }
+func (e kindError) Unwrap() error        { return e.error }
+
+func usagef(format string, args ...any) error {
+	return kindError{errUsage, fmt.Errorf(format, args...)}
+}
+func invalidf(format string, args ...any) error {
+	return kindError{errInvalid, fmt.Errorf(format, args...)}
+}
+func refusedf(format string, args ...any) error {
+	return kindError{errRefused, fmt.Errorf(format, args...)}
+}
+
+func exitCode(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, context.Canceled): // only a signal cancels
+		return 130
+	case errors.Is(err, errUsage), errors.Is(err, errInvalid):
+		return 2
+	case errors.Is(err, errRefused):
+		return 3
+	case errors.Is(err, errDrift):
+		return 4
+	}
+	return 1
+}
+
+// process is what a command gets from outside.
+type process struct {
+	place place
+	stdin io.Reader
+	out   *output
+}
+
+// Run runs the command line args, args[0] being the program, and returns its exit code.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	p := &process{place: here(), stdin: stdin, out: newOutput(stdout, stderr)}
+	defer p.out.close()
+	err := p.app().RunContext(ctx, args)
+	if ctx.Err() != nil && err != nil {
+		err = fmt.Errorf("interrupted: %w", context.Canceled)
+	}
+	if err == nil {
+		err = p.out.failed()
+	}
+	if err != nil {
+		p.out.fail(err)
+	}
+	return exitCode(err)
+}
+
+func (p *process) app() *cli.App {
+	app := &cli.App{
+		Name:            "f2bc",
+		Usage:           "one list of bans for many fail2ban servers",
+		Description:     description,
+		Version:         versionText(),
+		Flags:           globalFlags(),
+		Writer:          p.out.stdout,
+		ErrWriter:       p.out.stderr,
+		HideHelpCommand: true,
+		Commands: []*cli.Command{
+			p.configCommand(),
+		},
+		Action: p.noCommand,
+		// Without these two, cli.Exit would end the process inside Run, and usage errors print the help on stdout.
+		ExitErrHandler: func(*cli.Context, error) {},
+		OnUsageError:   onUsageError,
+	}
+	for _, c := range app.Commands {
+		finish(c)
+	}
+	return app
+}
+
+// finish gives a command, and those below it, what all commands have.
+func finish(c *cli.Command) {
+	c.HideHelpCommand = true // otherwise `f2bc ban help` prints the help and exits 0
+	c.OnUsageError = onUsageError
+	for _, sub := range c.Subcommands {
+		finish(sub)
+	}
+	if len(c.Subcommands) == 0 {
+		action := c.Action
+		c.Action = func(ctx *cli.Context) error {
+			if err := flagsAfterArguments(ctx); err != nil {
+				return err
+			}
+			return action(ctx)
+		}
+	}
+}
+
+func onUsageError(c *cli.Context, err error, _ bool) error {
+	return usagef("%w; see %s --help", err, commandName(c))
+}
+
+// noCommand is the action of f2bc itself and of the commands that only hold others.
+func (p *process) noCommand(c *cli.Context) error {
+	if c.Args().Present() {
+		return usagef("unknown command %q; see %s --help", c.Args().First(), commandName(c))
+	}
+	return usagef("no command given; see %s --help", commandName(c))
+}
+
+// flagsAfterArguments refuses what urfave/cli would silently take as arguments. A first argument that begins with a
+// dash was written after --, so then all of them are arguments.
+func flagsAfterArguments(c *cli.Context) error {
+	args := c.Args().Slice()
+	if len(args) == 0 || isFlag(args[0]) {
+		return nil
+	}
+	for _, arg := range args[1:] {
+		if isFlag(arg) {
+			return usagef("flag %s stands after an argument, flags come first: %s %s … %s", arg, commandName(c), arg, args[0])
+		}
+	}
+	return nil
+}
+
+func isFlag(arg string) bool { return len(arg) > 1 && arg[0] == '-' }
+
+// noArguments is for commands that take none.
+func noArguments(c *cli.Context) error {
+	if c.Args().Present() {
+		return usagef("unexpected argument %q; see %s --help", c.Args().First(), commandName(c))
+	}
+	return nil
+}
+
+func commandName(c *cli.Context) string {
+	if c.Command == nil || c.Command.HelpName == "" {
+		return "f2bc"
+	}
+	return c.Command.HelpName
+}
+
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return strings.Trim(strings.TrimPrefix(info.Main.Version, "v"), "()")
+}

@@ -1,0 +1,45 @@
+package commands
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+)
+
+func (p *process) configCommand() *cli.Command {
+	return &cli.Command{
+		Name:   "config",
+		Usage:  "check a configuration file",
+		Action: p.noCommand,
+		Subcommands: []*cli.Command{{
+			Name:        "check",
+			Usage:       "say whether FILE is a valid configuration, without effects",
+			ArgsUsage:   "FILE",
+			Description: "Opens no store and changes nothing. Variables and flags are left out of account.",
+			Action: func(c *cli.Context) error {
+				if c.NArg() != 1 {
+					return usagef("want one file; see %s --help", commandName(c))
+				}
+				return p.checkConfig(c, c.Args().First())
+			},
+		}},
+	}
+}
+
+func (p *process) checkConfig(c *cli.Context, path string) error {
+	cfg, err := readConfig(path)
+	if err != nil {
+		return err
+	}
+	if err := cfg.complete(p.place); err != nil {
+		return err
+	}
+	if _, err := p.storeOptions(cfg); err != nil {
+		return err
+	}
+	if _, err := localAllows(c.Context, cfg); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.out.stdout, "%s: valid\n", path)
+	return err
+}

@@ -1,0 +1,45 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"f2bc/store"
+)
+
+// storeOptions returns how to open the configured store.
+func (p *process) storeOptions(cfg *config) (store.Options, error) {
+	if cfg.DSN == "" {
+		return store.Options{}, invalidf("configuration %s names no store; add a line such as dsn = \"mysql://f2bc@db.example/f2bc\"", cfg.path)
+	}
+	if cfg.SSH != "" {
+		return store.Options{}, invalidf("ssh = %q: this version cannot reach a store through ssh; remove the key and name the database host in dsn", cfg.SSH)
+	}
+	return store.Options{DSN: cfg.DSN, Password: cfg.Password, PasswordFile: cfg.PasswordFile, Warn: p.out.say}, nil
+}
+
+func (p *process) openStore(ctx context.Context, cfg *config) (*store.Store, error) {
+	options, err := p.storeOptions(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if dsn, err := store.ParseDSN(cfg.DSN); err == nil && dsn.Path != "" && filepath.Dir(dsn.Path) == cfg.StateDir {
+		if err := makeStateDir(cfg); err != nil {
+			return nil, err
+		}
+	}
+	return store.Open(ctx, options)
+}
+
+// makeStateDir creates the state directory, which is nobody else's business.
+func makeStateDir(cfg *config) error {
+	if cfg.StateDir == "" {
+		return invalidf("no state directory: there is no home directory; set F2BC_STATE_DIR")
+	}
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return fmt.Errorf("make the state directory: %w; run f2bc as root, or set F2BC_STATE_DIR", err)
+	}
+	return nil
+}
