@@ -1,0 +1,218 @@
+package routes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// request is one kind of change: how many there are, and the body of each.
+type request struct {
+	typ   uint16
+	flags netlink.HeaderFlags
+	count int
+	body  func(b []byte, i int) []byte
+}
+
+// Adding never replaces: REPLACE would turn an admin's route into ours.
+const create = netlink.Create | netlink.Excl
+
+// Apply makes the changes of p and names those the kernel refused. What is
+// there already and what is gone already is no failure.
+func (k *Netlink) Apply(ctx context.Context, p Plan) (Result, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var r Result
+	if err := k.rules(ctx, "delete", p.DelRules, &r); err != nil {
+		return r, err
+	}
+	if err := k.add(ctx, p.Add, &r); err != nil {
+		return r, err
+	}
+	if err := k.rules(ctx, "add", p.AddRules, &r); err != nil {
+		return r, err
+	}
+	err := k.delete(ctx, p.Del, &r)
+	return r, err
+}
+
+func (k *Netlink) rules(ctx context.Context, op string, families []Family, r *Result) error {
+	req := request{typ: unix.RTM_NEWRULE, flags: create, count: len(families)}
+	done := unix.EEXIST
+	if op == "delete" {
+		req.typ, req.flags, done = unix.RTM_DELRULE, 0, unix.ENOENT
+	}
+	req.body = func(b []byte, i int) []byte { return appendRule(b, families[i], k.settings) }
+	err := k.send(ctx, req, func(i int, err error) {
+		if !errors.Is(err, done) {
+			r.Failed = append(r.Failed, Failure{Op: op, Rule: families[i], Err: err})
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("%s rules: %w", op, err)
+	}
+	return nil
+}
+
+func (k *Netlink) add(ctx context.Context, add []netip.Prefix, r *Result) error {
+	at := fastOrder(add)
+	var exist []netip.Prefix
+	before := len(r.Failed)
+	err := k.send(ctx, request{unix.RTM_NEWROUTE, create, len(add), func(b []byte, i int) []byte {
+		return appendRoute(b, k.settings.blackhole(add[at(i)]))
+	}}, func(i int, err error) {
+		if p := add[at(i)]; errors.Is(err, unix.EEXIST) {
+			exist = append(exist, p)
+		} else {
+			r.Failed = append(r.Failed, Failure{Op: "add", Prefix: p, Err: err})
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("add routes: %w", err)
+	}
+	if len(exist) > 0 {
+		// The protocol is no part of a route's identity: what exists may be
+		// ours or anybody's, and the error does not say.
+		st, err := k.Read(ctx)
+		if err != nil {
+			return err
+		}
+		for _, p := range Diff(exist, st).Add {
+			r.Failed = append(r.Failed, Failure{Op: "add", Prefix: p, Err: ErrForeign})
+		}
+	}
+	r.Added = len(add) - (len(r.Failed) - before)
+	return nil
+}
+
+func (k *Netlink) delete(ctx context.Context, del []netip.Prefix, r *Result) error {
+	at := fastOrder(del)
+	before := len(r.Failed)
+	err := k.send(ctx, request{unix.RTM_DELROUTE, 0, len(del), func(b []byte, i int) []byte {
+		return appendRoute(b, k.settings.blackhole(del[at(i)]))
+	}}, func(i int, err error) {
+		if !errors.Is(err, unix.ESRCH) {
+			r.Failed = append(r.Failed, Failure{Op: "delete", Prefix: del[at(i)], Err: err})
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("delete routes: %w", err)
+	}
+	r.Deleted = len(del) - (len(r.Failed) - before)
+	return nil
+}
+
+// fastOrder returns the order in which the kernel takes sorted routes
+// fastest: its IPv4 trie 30 to 45 % faster shuffled, its IPv6 tree sorted.
+func fastOrder(sorted []netip.Prefix) func(i int) int {
+	v4 := 0
+	for v4 < len(sorted) && sorted[v4].Addr().Is4() {
+		v4++
+	}
+	perm := make([]uint32, v4)
+	for i := range perm {
+		j := rand.IntN(i + 1)
+		perm[i], perm[j] = perm[j], uint32(i)
+	}
+	return func(i int) int {
+		if i < v4 {
+			return int(perm[i])
+		}
+		return i
+	}
+}
+
+// send makes count requests, a batch a send, and calls refused for each one
+// the kernel answers with an error. An error of its own ends it.
+func (k *Netlink) send(ctx context.Context, req request, refused func(i int, err error)) error {
+	for lo := 0; lo < req.count; lo += k.batch {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := k.sendBatch(req, lo, min(lo+k.batch, req.count), refused); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendBatch makes the requests lo to hi-1. Only the last one is acknowledged
+// when it succeeds: the kernel works in order, so its answer ends the batch.
+func (k *Netlink) sendBatch(req request, lo, hi int, refused func(i int, err error)) error {
+	msgs := make([]netlink.Message, hi-lo)
+	buf := make([]byte, 0, len(msgs)*64)
+	for i := range msgs {
+		at := len(buf)
+		buf = req.body(buf, lo+i)
+		msgs[i] = netlink.Message{
+			Header: netlink.Header{Type: netlink.HeaderType(req.typ), Flags: netlink.Request | req.flags, Sequence: uint32(i + 1)},
+			Data:   buf[at:len(buf):len(buf)],
+		}
+	}
+	msgs[len(msgs)-1].Header.Flags |= netlink.Acknowledge
+	if _, err := k.conn.SendMessages(msgs); err != nil {
+		return err
+	}
+	var failed []netlink.OpError
+	for last := uint32(len(msgs)); ; {
+		seq, err := receiveAnswer(k.conn)
+		var op *netlink.OpError
+		switch {
+		case err == nil:
+		case errors.Is(err, unix.EPERM): // it would be each one's answer
+			return fmt.Errorf("changing routes needs root or CAP_NET_ADMIN: %w", err)
+		case errors.As(err, &op) && seq != 0:
+			failed = append(failed, *op)
+		case errors.Is(err, unix.ENOBUFS):
+			return k.resend(req, lo, hi, refused)
+		default:
+			return err
+		}
+		if seq == last {
+			break
+		}
+	}
+	for _, op := range failed {
+		refused(lo+int(op.Sequence)-1, op.Err)
+	}
+	return nil
+}
+
+// receiveAnswer returns which request of the batch, from 1, was answered, and
+// how; with 0 the error is the socket's own.
+func receiveAnswer(c *netlink.Conn) (seq uint32, err error) {
+	ms, err := c.Receive()
+	var op *netlink.OpError
+	switch {
+	case errors.As(err, &op):
+		return op.Sequence, err
+	case err != nil:
+		return 0, err
+	case len(ms) != 1:
+		return 0, errMalformed
+	}
+	return ms[0].Header.Sequence, nil
+}
+
+// resend makes the requests of a batch again in halves after some of its
+// answers were lost. That changes nothing twice: what was done the first time
+// exists already, or is gone already. The socket is new, because the old one
+// may drop further answers without a word until it is empty.
+func (k *Netlink) resend(req request, lo, hi int, refused func(i int, err error)) error {
+	if hi-lo == 1 {
+		return fmt.Errorf("the kernel's answer was lost: %w", unix.ENOBUFS)
+	}
+	if err := k.dial(); err != nil {
+		return err
+	}
+	mid := (lo + hi) / 2
+	if err := k.sendBatch(req, lo, mid, refused); err != nil {
+		return err
+	}
+	return k.sendBatch(req, mid, hi, refused)
+}

@@ -1,0 +1,24 @@
+//go:build !linux
+
+package routes
+
+import (
+	"context"
+	"net/netip"
+)
+
+// Netlink is the kernel of a Linux host.
+type Netlink struct{}
+
+// Open answers ErrUnsupported, and so does everything else here.
+func Open(s Settings) (*Netlink, error) { return nil, ErrUnsupported }
+
+func (*Netlink) Close() error { return ErrUnsupported }
+
+func (*Netlink) Read(ctx context.Context) (State, error) { return State{}, ErrUnsupported }
+
+func (*Netlink) Apply(ctx context.Context, p Plan) (Result, error) { return Result{}, ErrUnsupported }
+
+func (*Netlink) Lookup(ctx context.Context, addr netip.Addr) (bool, error) {
+	return false, ErrUnsupported
+}
