@@ -1,0 +1,107 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// Allow is an entry of the central never-ban list.
+type Allow struct {
+	Entry string // a prefix or a host name
+	At    Time
+	Who   string // the database account that added it
+}
+
+// Allows returns the entries that stand, sorted as text.
+func (s *Store) Allows(ctx context.Context) ([]Allow, error) {
+	var allows []Allow
+	err := s.retry(ctx, func(ctx context.Context) error {
+		allows = nil
+		query := "SELECT entry, at, who FROM allow WHERE at > removed ORDER BY entry"
+		return s.query(ctx, s.db, query, nil, func(scan scanner) error {
+			var a Allow
+			err := scan(&a.Entry, &a.At, &a.Who)
+			allows = append(allows, a)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read from %v: %w", s.dsn, err)
+	}
+	return allows, nil
+}
+
+// AddAllow adds entries, and returns those that stood already.
+func (s *Store) AddAllow(ctx context.Context, entries []string) (there []string, err error) {
+	return s.setAllow(ctx, entries, "at", false)
+}
+
+// RemoveAllow withdraws entries, and returns those that did not stand. A tombstone stays, so that an addition that
+// arrives late does not bring an entry back.
+func (s *Store) RemoveAllow(ctx context.Context, entries []string) (missing []string, err error) {
+	return s.setAllow(ctx, entries, "removed", true)
+}
+
+// setAllow moves column, at or removed, past the other one, for entries that stand or do not.
+func (s *Store) setAllow(ctx context.Context, entries []string, column string, stands bool) (others []string, err error) {
+	err = s.retry(ctx, func(ctx context.Context) error {
+		others = nil
+		return s.transact(ctx, nil, func(tx *sql.Tx) error {
+			for _, entry := range entries {
+				var at, removed Time
+				row := tx.QueryRowContext(ctx, "SELECT at, removed FROM allow WHERE entry = ?", []byte(entry))
+				if err := row.Scan(&at, &removed); err != nil && err != sql.ErrNoRows {
+					return err
+				}
+				if (at > removed) != stands {
+					others = append(others, entry)
+					continue
+				}
+				time := max(s.clock.now(), max(at, removed)+1)
+				query := "INSERT INTO allow (entry, " + column + ", who) VALUES (?, ?, " + s.engine.who + ")" + s.engine.mergeAllow
+				if _, err := tx.ExecContext(ctx, query, []byte(entry), time); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("write to %v: %w", s.dsn, err)
+	}
+	return others, nil
+}
+
+// Protected is what the store says must never be banned, and why.
+type Protected struct {
+	Entry string // address, prefix or host name
+	Why   string
+}
+
+// NeverBan returns the allows that stand, and the address from which the store saw each host connect.
+func (s *Store) NeverBan(ctx context.Context) ([]Protected, error) {
+	const query = `
+SELECT entry,   '', 0  FROM allow WHERE at > removed
+UNION ALL
+SELECT address, source, 1 FROM host WHERE address <> ?`
+	var list []Protected
+	err := s.retry(ctx, func(ctx context.Context) error {
+		list = nil
+		return s.query(ctx, s.db, query, []any{[]byte{}}, func(scan scanner) error {
+			var entry, source string
+			var host bool
+			err := scan(&entry, &source, &host)
+			why := "on the never-ban list"
+			if host {
+				why = "the address of host " + source
+			}
+			list = append(list, Protected{entry, why})
+			return err
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read from %v: %w", s.dsn, err)
+	}
+	return list, nil
+}

@@ -1,0 +1,95 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// patience bounds an operation whose context has no deadline: writes are short, so what takes longer is stuck.
+const patience = 10 * time.Second
+
+// withHint adds what to do about an error that an admin can cure.
+func withHint(err error) error {
+	var m *mysql.MySQLError
+	var name *net.DNSError
+	hint := ""
+	switch {
+	case err == nil:
+	case errors.As(err, &m) && m.Number == 1045:
+		hint = "check the user and the password (dsn, password_file or F2BC_PASSWORD)"
+	case errors.As(err, &m) && m.Number == 1049, errors.As(err, &m) && m.Number == 1044:
+		hint = "create the database, or grant this account access to it"
+	case errors.As(err, &m) && (m.Number == 1142 || m.Number == 1143):
+		hint = "this account lacks a privilege, use another one"
+	case errors.Is(err, mysql.ErrNoTLS):
+		hint = "the server has no TLS: set it up there, or add ?tls=false to the dsn where the network is trusted"
+	case errors.As(err, &name):
+		hint = "check the host name in the dsn"
+	}
+	if hint == "" {
+		return err
+	}
+	return fmt.Errorf("%w (%s)", err, hint)
+}
+
+// retry runs f until it succeeds, fails for good or the time is up. f must be safe to repeat after a lost answer, as
+// merging is.
+func (s *Store) retry(ctx context.Context, f func(context.Context) error) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	var last error
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
+		err := f(ctx)
+		if err == nil {
+			return nil
+		}
+		// The error before the deadline says more than the deadline.
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
+		if ctx.Err() != nil || !transient(err) {
+			return withHint(last)
+		}
+		select {
+		case <-ctx.Done():
+			return withHint(last)
+		case <-time.After(wait + time.Duration(time.Now().UnixNano()%int64(wait))): // jitter: equal waits collide again
+		}
+	}
+}
+
+// transient reports whether an operation that failed with err may succeed when it is repeated.
+func transient(err error) bool {
+	var m *mysql.MySQLError
+	if errors.As(err, &m) {
+		switch m.Number {
+		case 1213, // deadlock
+			1205,       // lock wait timeout
+			1020,       // Galera: record changed
+			1047,       // Galera: node not ready
+			1040,       // too many connections
+			1203, 1226, // the account has too many connections
+			1053, 1927, 1317, 2013, 1158, // server shutdown, connection killed, query interrupted, connection lost
+			8002, 8022, 9007: // TiDB: write conflict
+			return true
+		}
+		return false
+	}
+	var busy interface{ Code() int }
+	if errors.As(err, &busy) {
+		return busy.Code()&0xff == 5 || busy.Code()&0xff == 6 // SQLITE_BUSY, SQLITE_LOCKED
+	}
+	var netError *net.OpError
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &netError) && netError.Op != "dial"
+}

@@ -1,0 +1,1 @@
+CREATE INDEX IF NOT EXISTS lift_at ON lift (at)

@@ -1,0 +1,1 @@
+CREATE INDEX IF NOT EXISTS event_at ON event (at)

@@ -1,0 +1,185 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Write merges stamped facts into the store and appends them to the event log. It works in batches, each all or
+// nothing; after an error some may be written, and writing all of them again is harmless.
+//
+// Every writer goes through reports, lifts and events in this order and through their rows in the order of their keys:
+// eight writers with unsorted rows made 619 deadlocks in 80 statements, sorted none.
+func (s *Store) Write(ctx context.Context, facts []Fact) error {
+	now := s.clock.now()
+	for _, f := range facts {
+		if err := f.check(now); err != nil {
+			return err
+		}
+	}
+	sorted := slices.SortedFunc(slices.Values(facts), Fact.compare)
+	for batch := range slices.Chunk(sorted, s.engine.batch) {
+		err := s.retry(ctx, func(ctx context.Context) error {
+			return s.transact(ctx, nil, func(tx *sql.Tx) error { return s.merge(ctx, tx, batch) })
+		})
+		if err != nil {
+			return fmt.Errorf("write to %v: %w", s.dsn, err)
+		}
+	}
+	return nil
+}
+
+// transact runs f in a transaction.
+func (s *Store) transact(ctx context.Context, options *sql.TxOptions, f func(*sql.Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // does nothing after a commit
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func (s *Store) merge(ctx context.Context, tx *sql.Tx, facts []Fact) error {
+	var reports, lifts, events [][]any
+	for _, f := range facts {
+		addr, len := f.Prefix.Addr().AsSlice(), f.Prefix.Bits()
+		source, reason := []byte(f.Source), []byte(f.Reason)
+		at, expires, forced := int64(f.At), int64(f.Expires()), int64(0)
+		if f.Forced {
+			forced = at
+		}
+		switch {
+		case !f.Lift:
+			reports = append(reports, []any{addr, len, source, reason, at, expires, forced, expires, int64(0)})
+		case f.exact():
+			reports = append(reports, []any{addr, len, source, reason, int64(0), int64(0), int64(0), int64(0), at})
+		default:
+			lifts = append(lifts, []any{addr, len, source, reason, at})
+		}
+		events = append(events, []any{addr, len, at, source, reason, expires, f.Forced})
+	}
+
+	if err := s.insert(ctx, tx, "report (addr, len, source, reason, at, expires, forced, longest, lifted)", "",
+		reports, s.engine.mergeReport); err != nil {
+		return err
+	}
+	if err := s.insert(ctx, tx, "lift (addr, len, source, reason, at)", "", lifts, s.engine.mergeLift); err != nil {
+		return err
+	}
+	return s.insert(ctx, tx, "event (addr, len, at, source, reason, expires, forced, who)", ", "+s.engine.who,
+		events, s.engine.mergeEvent)
+}
+
+// insert writes rows in one statement. last is the SQL of what every row ends with.
+func (s *Store) insert(ctx context.Context, tx *sql.Tx, into, last string, rows [][]any, merge string) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	row := "(?" + strings.Repeat(", ?", len(rows[0])-1) + last + ")"
+	query := "INSERT INTO " + into + " VALUES\n" + row + strings.Repeat(",\n"+row, len(rows)-1) + merge
+	_, err := tx.ExecContext(ctx, query, slices.Concat(rows...)...)
+	return err
+}
+
+// Stamp gives every fact that has no time its time, once: every retry carries it.
+//
+// With a zero ago a fact takes the later of the store's clock and the newest fact that it is about, plus 1 µs, so that
+// it stands whatever the clocks of the hosts and of the cluster's nodes say. Otherwise it happened that long ago by the
+// local clock, and takes the store's clock minus that. It is never in the future of the store's clock by more than a
+// fact may be, and says so by leaving what it is about in force. Nothing is written.
+func (s *Store) Stamp(ctx context.Context, facts []Fact, ago time.Duration) error {
+	now := s.clock.now()
+	for batch := range slices.Chunk(facts, s.engine.batch/4) {
+		newest := func(Fact) Time { return 0 }
+		if ago == 0 {
+			ahead, err := s.ahead(ctx, now, batch)
+			if err != nil {
+				return fmt.Errorf("read from %v: %w", s.dsn, err)
+			}
+			newest = ahead
+		}
+		for i, f := range batch {
+			if f.At == 0 {
+				batch[i].At = min(max(now-Time(max(ago, 0).Microseconds()), newest(f)+1), now.Add(maxAhead))
+			}
+		}
+	}
+	return nil
+}
+
+// ahead reads what facts are about, so far as it is not before now, and returns a function that tells the newest of it.
+// There is hardly ever any.
+func (s *Store) ahead(ctx context.Context, now Time, facts []Fact) (func(Fact) Time, error) {
+	var where []string
+	var args []any
+	for _, f := range facts {
+		if f.Lift {
+			sql, a := inside(f.Prefix)
+			where, args = append(where, sql), append(args, a...)
+			continue
+		}
+		where = append(where, "(addr = ? AND len = ? AND source = ? AND reason = ?)")
+		args = append(args, f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Source), []byte(f.Reason))
+	}
+	query := `
+SELECT addr, len, source, reason, at, 0 FROM lift WHERE at >= ?
+UNION ALL
+SELECT addr, len, source, reason, at, 1 FROM report WHERE at >= ? AND (` + strings.Join(where, " OR ") + `)
+UNION ALL
+SELECT addr, len, source, reason, lifted, 0 FROM report WHERE lifted >= ? AND (` + strings.Join(where, " OR ") + `)`
+	args = slices.Concat([]any{now, now}, args, []any{now}, args)
+
+	type entry struct {
+		Fact
+		report bool
+	}
+	var found []entry
+	err := s.retry(ctx, func(ctx context.Context) error {
+		found = nil
+		return s.query(ctx, s.db, query, args, func(scan scanner) error {
+			var e entry
+			var key rowKey
+			var err error
+			if err = scan(&key.addr, &key.len, &key.source, &key.reason, &e.At, &e.report); err != nil {
+				return err
+			}
+			if e.Prefix, err = key.prefix(); err == nil { // a row that makes no sense is about nothing
+				e.Source, e.Reason = string(key.source), string(key.reason)
+				found = append(found, e)
+			}
+			return nil
+		})
+	})
+	return func(f Fact) (newest Time) {
+		for _, e := range found {
+			same := e.report && e.Prefix == f.Prefix && e.Source == f.Source && e.Reason == f.Reason
+			if f.Lift && e.report && f.covers(e.Prefix, e.Source, e.Reason) ||
+				!f.Lift && (same || !e.report && e.covers(f.Prefix, f.Source, f.Reason)) {
+				newest = max(newest, e.At)
+			}
+		}
+		return newest
+	}, err
+}
+
+// inside returns the condition for rows whose prefix lies in p.
+func inside(p netip.Prefix) (condition string, args []any) {
+	first := p.Addr().AsSlice()
+	if p.IsSingleIP() {
+		return "(addr = ? AND len = ?)", []any{first, p.Bits()}
+	}
+	last := slices.Clone(first)
+	for i := p.Bits(); i < 8*len(last); i++ {
+		last[i/8] |= 0x80 >> (i % 8)
+	}
+	// An IPv6 address may lie between two IPv4 addresses as bytes do.
+	return "(addr BETWEEN ? AND ? AND len >= ? AND LENGTH(addr) = ?)", []any{first, last, p.Bits(), len(first)}
+}
