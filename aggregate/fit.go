@@ -1,20 +1,88 @@
 package aggregate
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+	"math/bits"
+)
 
 // Extra counts the addresses that a fitted set has and the original had not.
 type Extra struct {
-	IPv4 uint64 // addresses
-	IPv6 uint64 // /64s, rounded up; at most 1<<64 - 1
+	IPv4 uint64 // addresses, at most 1<<32
+	IPv6 uint64 // /64s, rounded up, at most 1<<64 - 1
 }
 
-// BudgetError says that no set of prefixes within the budget covers
-// everything and nothing that is to be avoided.
+// BudgetError says that no set of so few prefixes covers everything without
+// covering something that is to be avoided.
 type BudgetError struct {
-	Budget   int // what was asked for
-	Smallest int // the smallest budget that can be kept
+	Budget   int // the number asked for
+	Smallest int // the smallest number that is possible
 }
 
 func (e *BudgetError) Error() string {
-	return fmt.Sprintf("fit %d prefixes: the smallest possible number is %d", e.Budget, e.Smallest)
+	return fmt.Sprintf("fit into %d prefixes: the smallest possible number is %d", e.Budget, e.Smallest)
+}
+
+// Fit returns the set of at most n prefixes that covers every address of s,
+// no address of avoid (nil avoids nothing; what is in both is left out), and
+// the fewest others, which it counts. One IPv4 address weighs as much as one
+// IPv6 /64, parts of a /64 by their size; n is shared between IPv4 and IPv6 so
+// that the sum is least. The result is an exact optimum, not an approximation.
+// The error is a *BudgetError. s and avoid stay as they are.
+//
+// It takes time in proportion to s.Len() times n, at worst.
+func (s *Set) Fit(n int, avoid *Set) (*Set, Extra, error) {
+	if avoid == nil {
+		avoid = new(Set)
+	}
+	s.normalise()
+	avoid.normalise()
+	exact := &Set{v4: s.v4.clone(), v6: s.v6.clone()}
+	exact.Remove(avoid)
+	t4, t6 := newTrie(&exact.v4, &avoid.v4), newTrie(&exact.v6, &avoid.v6)
+	least4, least6 := t4.least(0, len(t4.blocks)), t6.least(0, len(t6.blocks))
+	if n < least4+least6 {
+		return nil, Extra{}, &BudgetError{Budget: n, Smallest: least4 + least6}
+	}
+	if n >= len(t4.blocks)+len(t6.blocks) {
+		return exact, Extra{}, nil
+	}
+
+	cost4, cost6 := t4.solve(n-least6), t6.solve(n-least4)
+	n4, n6 := share(n, cost4, cost6)
+	fitted := &Set{v4: family{dirty: true}, v6: family{six: true, dirty: true}}
+	t4.collect(0, len(t4.blocks), n4, &fitted.v4)
+	t6.collect(0, len(t6.blocks), n6, &fitted.v6)
+
+	extra6 := cost6.at(n6)
+	whole, part := extra6.hi, extra6.lo
+	if part > 0 && whole < math.MaxUint64 {
+		whole++
+	}
+	return fitted, Extra{IPv4: cost4.at(n4).lo, IPv6: whole}, nil
+}
+
+// share divides n between the families at the least weight. An IPv4 address
+// weighs 1<<64 IPv6 addresses, so its count is added to the upper word.
+func share(n int, cost4, cost6 costs) (n4, n6 int) {
+	var best [3]uint64
+	for k := cost4.least; k <= cost4.most() && k+cost6.least <= n; k++ {
+		rest := min(n-k, cost6.most())
+		c := cost6.at(rest)
+		hi, carry := bits.Add64(cost4.at(k).lo, c.hi, 0)
+		sum := [3]uint64{carry, hi, c.lo}
+		if n4+n6 == 0 || less3(sum, best) {
+			best, n4, n6 = sum, k, rest
+		}
+	}
+	return n4, n6
+}
+
+func less3(a, b [3]uint64) bool {
+	for i := range a {
+		if a[i] != b[i] {
+			return a[i] < b[i]
+		}
+	}
+	return false
 }

@@ -137,6 +137,11 @@ func (s *Set) Len() int {
 	return n
 }
 
+func (s *Set) normalise() {
+	s.v4.normalise()
+	s.v6.normalise()
+}
+
 // locate gives the family of p and the span of its addresses.
 func (s *Set) locate(p netip.Prefix) (*family, span) {
 	if !p.IsValid() {
