@@ -147,6 +147,14 @@ func (c *cursor) next() (span, bool) {
 	return span{}, false
 }
 
+// spans ranges over hosts and ranges together.
+func (f *family) spans(yield func(span) bool) {
+	c := cursor{f: f}
+	for s, ok := c.next(); ok && yield(s); {
+		s, ok = c.next()
+	}
+}
+
 // subtract takes the addresses of g out of f. Pieces of what was apart stay
 // apart, so the result keeps the invariant as it is built.
 func (f *family) subtract(g *family) {

@@ -49,14 +49,12 @@ func (c costs) most() int     { return c.least + len(c.extra) - 1 }
 
 func newTrie(f, avoid *family) *trie {
 	t := &trie{avoid: avoid, size: []u128{{}}}
-	c := cursor{f: f}
-	for s, ok := c.next(); ok; s, ok = c.next() {
-		s.blocks(func(first u128, free int) bool {
+	for s := range f.spans {
+		for first, free := range s.blocks {
 			b := block{first, free}
 			t.blocks = append(t.blocks, b)
 			t.size = append(t.size, t.size[len(t.size)-1].add(b.last().sub(first).next()))
-			return true
-		})
+		}
 	}
 	return t
 }

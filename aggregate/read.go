@@ -1,35 +1,234 @@
 package aggregate
 
 import (
-	"bufio"
 	"bytes"
+	"errors"
 	"io"
+	"math"
+	"os"
 )
+
+// chunk is how much is read at a time. A line has to fit into it.
+const chunk = 256 << 10
+
+var errTooLong = errors.New("line longer than 256 KiB")
 
 // Read adds the prefixes of a text, one a line: an address or CIDR, blanks
 // around it and a comment after it (from # or ; to the end of the line)
-// ignored; blank lines, CRLF and a byte order mark are fine. Every other line
-// is given to bad with its number from 1 and skipped. The error is r's.
+// ignored; blank lines, CRLF and a byte order mark are fine. Any other line is
+// skipped and given to bad with its number, from 1, in ascending order and one
+// at a time; of a long line text is only the beginning.
+//
+// A regular *os.File, which must not be written meanwhile, is read by two
+// workers. The error is that of the reader; what was read before it is added.
 func (s *Set) Read(r io.Reader, bad func(line int, text string, err error)) error {
-	sc := bufio.NewScanner(r)
-	for line := 1; sc.Scan(); line++ {
-		t := sc.Bytes()
-		if line == 1 {
-			t = bytes.TrimPrefix(t, []byte("\xef\xbb\xbf"))
+	s.v4.dirty = true
+	if f, ok := r.(*os.File); ok {
+		start, size := remaining(f)
+		if size > 4*chunk {
+			return s.readFile(f, start, size, bad)
 		}
-		if i := bytes.IndexAny(t, "#;"); i >= 0 {
-			t = t[:i]
-		}
-		t = bytes.TrimSpace(t)
-		if len(t) == 0 {
-			continue
-		}
-		p, err := ParsePrefix(string(t))
-		if err != nil {
-			bad(line, sc.Text(), err)
-			continue
-		}
-		s.Add(p)
 	}
-	return sc.Err()
+	sc := scanner{r: r, set: s, bad: bad, first: true}
+	return sc.run()
+}
+
+// remaining is the place in a regular file and how much of it is left; 0 for
+// what has no size, such as a pipe.
+func remaining(f *os.File) (start, size int64) {
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		return 0, 0
+	}
+	start, err = f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return 0, 0
+	}
+	return start, st.Size() - start
+}
+
+// readFile has one half of f read by each of two workers, each straight into
+// its part of one slice: at 10,000,000 lines every copy would be 40 MB.
+func (s *Set) readFile(f *os.File, start, size int64, bad func(int, string, error)) error {
+	middle, err := nextLine(f, start+size/2)
+	if err != nil {
+		return err
+	}
+	// The shortest IPv4 line has 8 bytes. Memory that is not written to costs
+	// nothing, but a system may refuse to promise too much of it.
+	room := min((middle-start)/8+1, 1<<24)
+	old := len(s.v4.hosts4)
+	all := append(make([]uint32, 0, int64(old)+2*room), s.v4.hosts4...)
+	cut := int64(old) + room
+	s.v4.hosts4 = all[:old:cut]
+	var second Set
+	second.v4.hosts4 = all[cut:cut]
+
+	one := scanner{r: io.NewSectionReader(f, start, middle-start), set: s, bad: bad, first: true}
+	two := scanner{r: io.NewSectionReader(f, middle, math.MaxInt64-middle), set: &second}
+	// The second worker cannot number its lines before the first has ended. It
+	// keeps a few bad ones for then, and waits if there are more.
+	ended := make(chan struct{})
+	var kept []badLine
+	tell := func(b badLine) { bad(one.line+b.line, b.text, b.err) }
+	two.bad = func(line int, text string, err error) {
+		kept = append(kept, badLine{line, text, err})
+		if len(kept) >= 1000 {
+			<-ended
+			if one.err == nil {
+				for _, b := range kept {
+					tell(b)
+				}
+			}
+			kept = kept[:0]
+		}
+	}
+	inPair(func(worker int) {
+		if worker == 0 {
+			one.err = one.run()
+			close(ended)
+		} else {
+			two.err = two.run()
+		}
+	})
+	if one.err != nil {
+		return one.err
+	}
+	for _, b := range kept {
+		tell(b)
+	}
+	if n := len(s.v4.hosts4); n <= int(cut) {
+		s.v4.hosts4 = all[:n] // never outgrown: the second part moves down behind the first
+	}
+	s.AddSet(&second)
+	if two.err == nil {
+		_, two.err = f.Seek(0, io.SeekEnd)
+	}
+	return two.err
+}
+
+type badLine struct {
+	line int
+	text string
+	err  error
+}
+
+// nextLine is where the first line after offset begins, or the end of f.
+func nextLine(f *os.File, offset int64) (int64, error) {
+	buf := make([]byte, 4096)
+	for {
+		n, err := f.ReadAt(buf, offset)
+		if i := bytes.IndexByte(buf[:n], '\n'); i >= 0 {
+			return offset + int64(i) + 1, nil
+		}
+		offset += int64(n)
+		if err == io.EOF {
+			return offset, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// scanner reads lines into a set.
+type scanner struct {
+	r     io.Reader
+	set   *Set
+	bad   func(line int, text string, err error)
+	first bool // line 1 is the first of the text, where a byte order mark may be
+	line  int  // the number of lines so far
+	err   error
+}
+
+func (sc *scanner) run() error {
+	buf := make([]byte, chunk+quadRoom)
+	n := 0           // bytes in buf; a line begins at 0
+	tooLong := false // that line is a bad one, named already
+	for {
+		m, err := sc.r.Read(buf[n:chunk])
+		n += m
+		ended := err == io.EOF
+		if err != nil && !ended {
+			return err
+		}
+		if ended && n > 0 && buf[n-1] != '\n' {
+			buf[n] = '\n'
+			n++
+		}
+		end := bytes.LastIndexByte(buf[:n], '\n') + 1
+		begin := 0
+		if tooLong && end > 0 {
+			begin = bytes.IndexByte(buf[:end], '\n') + 1
+			tooLong = false
+		}
+		sc.lines(buf, begin, end)
+		if ended {
+			return nil
+		}
+		n = copy(buf, buf[end:n])
+		if n == chunk {
+			if !tooLong {
+				sc.line++
+				sc.bad(sc.line, quote(buf[:n]), errTooLong)
+			}
+			tooLong, n = true, 0
+		}
+	}
+}
+
+// lines takes the lines of buf[i:end], which ends with a newline. After it
+// buf has quadRoom bytes more.
+func (sc *scanner) lines(buf []byte, i, end int) {
+	if sc.first && sc.line == 0 && bytes.HasPrefix(buf[i:end], byteOrderMark) {
+		i += len(byteOrderMark)
+	}
+	hosts := sc.set.v4.hosts4
+	for i < end {
+		sc.line++
+		if addr, n := parseIPv4(buf[i:]); n > 0 {
+			n += i
+			if buf[n] == '\r' {
+				n++
+			}
+			if buf[n] == '\n' {
+				hosts = append(hosts, addr)
+				i = n + 1
+				continue
+			}
+		}
+		n := i + bytes.IndexByte(buf[i:end], '\n')
+		sc.set.v4.hosts4 = hosts
+		if err := sc.set.addLine(buf[i:n]); err != nil {
+			sc.bad(sc.line, quote(buf[i:n]), err)
+		}
+		hosts = sc.set.v4.hosts4
+		i = n + 1
+	}
+	sc.set.v4.hosts4 = hosts
+}
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// addLine adds what stands on one line, in any allowed form.
+func (s *Set) addLine(text []byte) error {
+	if i := bytes.IndexAny(text, "#;"); i >= 0 {
+		text = text[:i]
+	}
+	text = bytes.Trim(text, " \t\r")
+	if len(text) == 0 {
+		return nil
+	}
+	p, err := ParsePrefix(quote(text))
+	if err != nil {
+		return err
+	}
+	s.Add(p)
+	return nil
+}
+
+// quote is the beginning of text: more of a wrong file helps nobody. No
+// prefix is as long.
+func quote(text []byte) string {
+	return string(text[:min(len(text), 200)])
 }

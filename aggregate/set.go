@@ -91,8 +91,7 @@ func (s *Set) Widen6(bits int) {
 	free := lowBits(128 - bits)
 	in := s.v6
 	s.v6 = family{six: true, dirty: true}
-	c := cursor{f: &in}
-	for sp, ok := c.next(); ok; sp, ok = c.next() {
+	for sp := range in.spans {
 		s.v6.push(span{sp.first.andNot(free), sp.last.or(free)})
 	}
 }
@@ -103,12 +102,11 @@ func (s *Set) All() iter.Seq[netip.Prefix] {
 	return func(yield func(netip.Prefix) bool) {
 		for _, f := range []*family{&s.v4, &s.v6} {
 			f.normalise()
-			c := cursor{f: f}
-			for sp, ok := c.next(); ok; sp, ok = c.next() {
-				if !sp.blocks(func(first u128, free int) bool {
-					return yield(toPrefix(f.six, first, free))
-				}) {
-					return
+			for sp := range f.spans {
+				for first, free := range sp.blocks {
+					if !yield(toPrefix(f.six, first, free)) {
+						return
+					}
 				}
 			}
 		}
@@ -131,7 +129,9 @@ func (s *Set) Len() int {
 		f.normalise()
 		n += f.hosts()
 		for j := range f.ranges() {
-			f.rang(j).blocks(func(u128, int) bool { n++; return true })
+			for range f.rang(j).blocks {
+				n++
+			}
 		}
 	}
 	return n

@@ -61,24 +61,19 @@ func (a span) touches(b span) bool {
 	return !a.last.less(b.first) || a.last.next() == b.first
 }
 
-// blocks calls yield with the fewest prefixes that make up a, in order: each
-// by its first address and the number of its free bits (32 or 128 minus the
-// prefix length). It stops when yield returns false, and says whether it ended.
-func (a span) blocks(yield func(first u128, free int) bool) bool {
+// blocks ranges over the fewest prefixes that make up a, in order: each by its
+// first address and the number of its free bits (32 or 128 minus the length).
+func (a span) blocks(yield func(first u128, free int) bool) {
 	for {
 		// The largest block that begins here: as aligned as the address is,
-		// and not beyond last. length+1 is 0 for the whole of IPv6.
+		// and not beyond last. The size is 0 for the whole of IPv6.
 		free := a.first.trailingZeros()
-		length := a.last.sub(a.first)
-		if length.next() != (u128{}) {
-			free = min(free, length.next().len()-1)
-		}
-		if !yield(a.first, free) {
-			return false
+		if size := a.last.sub(a.first).next(); size != (u128{}) {
+			free = min(free, size.len()-1)
 		}
 		end := a.first.or(lowBits(free))
-		if end == a.last {
-			return true
+		if !yield(a.first, free) || end == a.last {
+			return
 		}
 		a.first = end.next()
 	}
