@@ -37,7 +37,8 @@ func (k *Netlink) Apply(ctx context.Context, p Plan) (Result, error) {
 	if err := k.rules(ctx, "add", p.AddRules, &r); err != nil {
 		return r, err
 	}
-	err := k.delete(ctx, p.Del, &r)
+	at := fastOrder(p.Del)
+	err := k.delete(ctx, len(p.Del), func(i int) Route { return k.settings.blackhole(p.Del[at(i)]) }, &r)
 	return r, err
 }
 
@@ -90,20 +91,20 @@ func (k *Netlink) add(ctx context.Context, add []netip.Prefix, r *Result) error 
 	return nil
 }
 
-func (k *Netlink) delete(ctx context.Context, del []netip.Prefix, r *Result) error {
-	at := fastOrder(del)
+// delete deletes n routes by everything that identifies them.
+func (k *Netlink) delete(ctx context.Context, n int, route func(i int) Route, r *Result) error {
 	before := len(r.Failed)
-	err := k.send(ctx, request{unix.RTM_DELROUTE, 0, len(del), func(b []byte, i int) []byte {
-		return appendRoute(b, k.settings.blackhole(del[at(i)]))
+	err := k.send(ctx, request{unix.RTM_DELROUTE, 0, n, func(b []byte, i int) []byte {
+		return appendRoute(b, route(i))
 	}}, func(i int, err error) {
 		if !errors.Is(err, unix.ESRCH) {
-			r.Failed = append(r.Failed, Failure{Op: "delete", Prefix: del[at(i)], Err: err})
+			r.Failed = append(r.Failed, Failure{Op: "delete", Prefix: route(i).Prefix, Err: err})
 		}
 	})
 	if err != nil {
 		return fmt.Errorf("delete routes: %w", err)
 	}
-	r.Deleted = len(del) - (len(r.Failed) - before)
+	r.Deleted = n - (len(r.Failed) - before)
 	return nil
 }
 

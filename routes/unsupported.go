@@ -22,3 +22,17 @@ func (*Netlink) Apply(ctx context.Context, p Plan) (Result, error) { return Resu
 func (*Netlink) Lookup(ctx context.Context, addr netip.Addr) (bool, error) {
 	return false, ErrUnsupported
 }
+
+func (*Netlink) Watch(ctx context.Context) (<-chan struct{}, error) { return nil, ErrUnsupported }
+
+func (*Netlink) OldBlackholes(ctx context.Context) ([]Route, error) { return nil, ErrUnsupported }
+
+func (*Netlink) DeleteOld(ctx context.Context, old []Route) (Result, error) {
+	return Result{}, ErrUnsupported
+}
+
+// Entries answers ErrUnsupported.
+func (Guard) Entries(ctx context.Context) ([]Entry, error) { return nil, ErrUnsupported }
+
+// Connections answers ErrUnsupported.
+func Connections(ctx context.Context) ([]Connection, error) { return nil, ErrUnsupported }
