@@ -44,6 +44,9 @@ var (
 	errDrift   = errors.New("drift")
 )
 
+// errSaid stands for an error whose message has been printed.
+var errSaid = errors.New("said")
+
 // kindError gives an error its kind without putting the kind's name into the message.
 type kindError struct {
 	kind error
@@ -97,7 +100,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		err = p.out.failed()
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errSaid) {
 		p.out.fail(err)
 	}
 	return exitCode(err)
@@ -114,6 +117,15 @@ func (p *process) app() *cli.App {
 		ErrWriter:       p.out.stderr,
 		HideHelpCommand: true,
 		Commands: []*cli.Command{
+			p.initCommand(),
+			p.banCommand(),
+			p.unbanCommand(),
+			p.listCommand(),
+			p.allowCommand(),
+			p.exportCommand(),
+			p.syncRoutesCommand(),
+			p.pruneCommand(),
+			p.setupCommand(),
 			p.configCommand(),
 		},
 		Action: p.noCommand,

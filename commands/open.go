@@ -20,15 +20,22 @@ func (p *process) storeOptions(cfg *config) (store.Options, error) {
 	return store.Options{DSN: cfg.DSN, Password: cfg.Password, PasswordFile: cfg.PasswordFile, Warn: p.out.say}, nil
 }
 
-func (p *process) openStore(ctx context.Context, cfg *config) (*store.Store, error) {
+// prepareStore returns how to open the configured store, with the directory of an embedded one in place.
+func (p *process) prepareStore(cfg *config) (store.Options, error) {
 	options, err := p.storeOptions(cfg)
 	if err != nil {
-		return nil, err
+		return options, err
 	}
 	if dsn, err := store.ParseDSN(cfg.DSN); err == nil && dsn.Path != "" && filepath.Dir(dsn.Path) == cfg.StateDir {
-		if err := makeStateDir(cfg); err != nil {
-			return nil, err
-		}
+		return options, makeStateDir(cfg)
+	}
+	return options, nil
+}
+
+func (p *process) openStore(ctx context.Context, cfg *config) (*store.Store, error) {
+	options, err := p.prepareStore(cfg)
+	if err != nil {
+		return nil, err
 	}
 	return store.Open(ctx, options)
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/netip"
 	"strings"
+
+	"f2bc/aggregate"
 )
 
 // batch is how many prefixes are handled at a time, so that a list of any length needs little memory.
@@ -134,22 +136,10 @@ func stripComment(line string) string {
 	return strings.TrimSpace(strings.TrimPrefix(line, "\ufeff"))
 }
 
-// parsePrefix reads an address or CIDR, masked and unmapped.
 func parsePrefix(text string) (netip.Prefix, error) {
 	text = strings.TrimSpace(text)
-	if addr, err := netip.ParseAddr(text); err == nil {
-		if addr.Zone() != "" {
-			return netip.Prefix{}, invalidf("parse prefix %q: an address with a zone means something on one machine only", text)
-		}
-		addr = addr.Unmap()
-		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	if strings.Contains(text, "%") {
+		return netip.Prefix{}, fmt.Errorf("parse prefix %q: an address with a zone means something on one machine only", text)
 	}
-	prefix, err := netip.ParsePrefix(text)
-	if err != nil {
-		return netip.Prefix{}, invalidf("parse prefix %q: not an address or CIDR", text)
-	}
-	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
-		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
-	}
-	return prefix.Masked(), nil
+	return aggregate.ParsePrefix(text)
 }

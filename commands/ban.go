@@ -1,0 +1,159 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"f2bc/store"
+)
+
+type banOptions struct {
+	reason, source string
+	bantime        time.Duration
+	at             time.Time // zero: now
+	force          bool
+	prefixes       []string
+}
+
+func (p *process) banCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "ban",
+		Usage:     "report prefixes, so that every server bans them",
+		ArgsUsage: "PREFIX…",
+		Description: `PREFIX is an address or CIDR; - reads them from standard input, one a line.
+Each prefix that is invalid or must never be banned is named, the others are done.
+Refused are: what is allowed (f2bc allow, the configuration), the hosts of the fleet, what is
+not globally routable, and anything wider than /24 (IPv6 /48); --force lifts the last two.
+Wider than /8 (IPv6 /19) is always refused.`,
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "reason", Usage: "why, as a `NAME` such as the fail2ban jail", DefaultText: "manual"},
+			&cli.StringFlag{Name: "bantime", Value: "-1", Usage: "`TIME` in seconds, or 90m, 24h, 30d, 1w; -1 is permanent"},
+			&cli.StringFlag{Name: "source", Usage: "the `SERVER` that reports", DefaultText: "this host"},
+			&cli.StringFlag{Name: "at", Usage: "when it happened: `TIME` in seconds since 1970, or 2026-01-01T00:00:00Z", DefaultText: "now"},
+			&cli.BoolFlag{Name: "force", Usage: "ban wide prefixes and those that are not globally routable"},
+		}, globalFlags()...),
+		Action: func(c *cli.Context) error {
+			o := banOptions{
+				reason:   cleanName(c.String("reason"), "manual"),
+				source:   cleanName(c.String("source"), ""),
+				force:    c.Bool("force"),
+				prefixes: c.Args().Slice(),
+			}
+			var err error
+			if o.bantime, err = parseBantime(c.String("bantime")); err != nil {
+				return err
+			}
+			if c.IsSet("at") {
+				if o.at, err = parseAt(c.String("at")); err != nil {
+					return err
+				}
+			}
+			if len(o.prefixes) == 0 {
+				return noPrefix(c)
+			}
+			cfg, err := p.configure(c)
+			if err != nil {
+				return err
+			}
+			return p.ban(c.Context, cfg, o)
+		},
+	}
+}
+
+func noPrefix(c *cli.Context) error {
+	return usagef("no prefix given, such as %s 203.0.113.6, or - for standard input; see %s --help", commandName(c), commandName(c))
+}
+
+// banner bans batch after batch. The store is opened at the first one, so that a call without any valid prefix needs none.
+type banner struct {
+	p     *process
+	cfg   *config
+	o     banOptions
+	st    *store.Store
+	never *neverBan
+
+	banned, refused int
+}
+
+func (p *process) ban(ctx context.Context, cfg *config, o banOptions) error {
+	if o.source == "" {
+		o.source = cfg.Source
+	}
+	b := &banner{p: p, cfg: cfg, o: o}
+	defer func() {
+		if b.st != nil {
+			b.st.Close()
+		}
+	}()
+	invalid, err := p.eachBatch(ctx, o.prefixes, func(inputs []input) error { return b.batch(ctx, inputs) })
+	if err != nil {
+		if b.banned > 0 {
+			err = fmt.Errorf("%w; %d prefixes were banned before, the same call may be repeated", err, b.banned)
+		}
+		return err
+	}
+	return done("banned", b.banned, invalid, b.refused)
+}
+
+// done is the outcome of a call with many prefixes, each invalid or refused one having been named.
+func done(word string, good, invalid, refused int) error {
+	switch {
+	case good+invalid+refused == 1 && invalid == 1:
+		return kindError{errInvalid, errSaid}
+	case good+invalid+refused == 1 && refused == 1:
+		return kindError{errRefused, errSaid}
+	case invalid > 0:
+		return invalidf("%d %s, %d invalid, %d refused", good, word, invalid, refused)
+	case refused > 0:
+		return refusedf("%d %s, %d refused", good, word, refused)
+	}
+	return nil
+}
+
+func (b *banner) batch(ctx context.Context, inputs []input) (err error) {
+	if b.st == nil {
+		if b.st, err = b.p.openStore(ctx, b.cfg); err != nil {
+			return err
+		}
+		if b.never, err = b.p.neverBan(ctx, b.cfg, b.st); err != nil {
+			return err
+		}
+	}
+	var facts []store.Fact
+	for _, in := range inputs {
+		if err := b.never.refuse(in.Prefix, b.o.force); err != nil {
+			b.refused++
+			b.p.out.fail(fmt.Errorf("%s%w", in.place(), err))
+			continue
+		}
+		if b.never.set.Overlaps(in.Prefix) {
+			b.p.out.say("%s%s holds allowed addresses, which stay free", in.place(), in.Prefix)
+		}
+		facts = append(facts, store.Fact{
+			Prefix: in.Prefix, Source: b.o.source, Reason: b.o.reason, Bantime: b.o.bantime, Forced: b.o.force && needsForce(in.Prefix),
+		})
+	}
+	if len(facts) == 0 {
+		return nil
+	}
+	if err := b.st.Stamp(ctx, facts, ago(b.o.at)); err != nil {
+		return err
+	}
+	if err := b.st.Write(ctx, facts); err != nil {
+		return err
+	}
+	b.banned += len(facts)
+	return nil
+}
+
+// ago is how long ago at was by the local clock, which is how the store wants a past time. A time in the future was
+// just now.
+func ago(at time.Time) time.Duration {
+	if at.IsZero() {
+		return 0
+	}
+	return max(time.Since(at), time.Microsecond)
+}

@@ -1,0 +1,112 @@
+package commands
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"f2bc/aggregate"
+	"f2bc/routes"
+	"f2bc/store"
+)
+
+// maxNamed bounds how many skipped bans are named in one run.
+const maxNamed = 20
+
+// desired returns what is to be enforced: the bans that pass the filter, minus what must never be banned, minus what
+// guard, if any, wants to stay reachable from this host. Everything is added first and then removed, so that an allow
+// inside a banned prefix comes out exactly and the rest stays.
+func (p *process) desired(ctx context.Context, cfg *config, st *store.Store, filter store.Filter, guard []routes.Entry) (*aggregate.Set, error) {
+	never, err := p.neverBan(ctx, cfg, st)
+	if err != nil {
+		return nil, err
+	}
+	d := desire{guard: guard, tooWide: map[netip.Prefix]int{}, wide: map[netip.Prefix]bool{}}
+	if err := st.Bans(ctx, filter, d.add); err != nil {
+		return nil, err
+	}
+	p.nameSkipped(d)
+	if !never.private {
+		p.removeSpecial(&d.want)
+	}
+	d.want.AddSet(&d.forced)
+	for _, entry := range guard {
+		if !entry.Network {
+			never.set.Add(entry.Prefix)
+		}
+	}
+	d.want.Remove(&never.set)
+	return &d.want, nil
+}
+
+// desire collects the bans.
+type desire struct {
+	guard        []routes.Entry
+	want, forced aggregate.Set
+	tooWide      map[netip.Prefix]int  // skipped, with the length they exceed
+	wide         map[netip.Prefix]bool // taken only because they are forced
+}
+
+func (d *desire) add(ban netip.Prefix, forced bool) {
+	if limit := tooWide(ban, forced); limit > 0 {
+		d.tooWide[ban] = limit
+		return
+	}
+	set := &d.want
+	if forced {
+		set = &d.forced
+		if tooWide(ban, false) > 0 {
+			d.wide[ban] = true
+		}
+	}
+	// A connected network comes out of each wider ban by itself: an address in it may still be banned by another.
+	var networks []netip.Prefix
+	for _, entry := range d.guard {
+		if entry.Network && entry.Shields(ban) {
+			networks = append(networks, entry.Prefix)
+		}
+	}
+	if networks == nil {
+		set.Add(ban)
+		return
+	}
+	var rest aggregate.Set
+	rest.Add(ban)
+	for _, network := range networks {
+		rest.RemovePrefix(network)
+	}
+	set.AddSet(&rest)
+}
+
+// nameSkipped names the bans that are too wide, but not those that another report forces.
+func (p *process) nameSkipped(d desire) {
+	named := 0
+	for _, ban := range slices.SortedFunc(maps.Keys(d.tooWide), netip.Prefix.Compare) {
+		if d.wide[ban] {
+			continue
+		}
+		if named++; named > maxNamed {
+			continue
+		}
+		switch limit := d.tooWide[ban]; limit {
+		case widest4, widest6:
+			p.out.say("ban of %s is skipped: wider than /%d, which is never banned", ban, limit)
+		default:
+			p.out.say("ban of %s is skipped: wider than /%d and not forced", ban, limit)
+		}
+	}
+	if named > maxNamed {
+		p.out.say("%d more bans are skipped: too wide", named-maxNamed)
+	}
+}
+
+func (p *process) removeSpecial(want *aggregate.Set) {
+	if !slices.ContainsFunc(special, func(r specialRange) bool { return want.Overlaps(r.prefix) }) {
+		return
+	}
+	for _, r := range special {
+		want.RemovePrefix(r.prefix)
+	}
+	p.out.say("bans of addresses that are not globally routable are left out; on a LAN set allow_private = true")
+}

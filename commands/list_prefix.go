@@ -1,0 +1,130 @@
+package commands
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+
+	"f2bc/store"
+)
+
+// maxEvents bounds list --history.
+const maxEvents = 1000
+
+// listPrefixes shows everything that bears on the given prefixes.
+func (p *process) listPrefixes(ctx context.Context, cfg *config, st *store.Store, o listOptions, filter store.Filter, now store.Time) error {
+	never, err := p.neverBan(ctx, cfg, st)
+	if err != nil {
+		return err
+	}
+	var rows []row
+	good := 0
+	invalid, err := p.eachBatch(ctx, o.prefixes, func(inputs []input) error {
+		for _, in := range inputs {
+			good++
+			reports, lifts, err := st.About(ctx, in.Prefix)
+			if err != nil {
+				return err
+			}
+			rows = append(rows, bearing(in.Prefix, reports, lifts, never, filter, now)...)
+			if !never.private && !slices.ContainsFunc(reports, func(r store.Report) bool { return r.Forced }) {
+				if err := notRoutable(in.Prefix); err != nil {
+					p.out.say("%s%v", in.place(), err)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	columns := []string{"kind", "prefix", "source", "reason", "at", "expires", "lifted", "state"}
+	if err := render(p.out.stdout, o.layout, columns, slices.Values(rows)); err != nil {
+		return err
+	}
+	return done("listed", good, invalid, 0)
+}
+
+// bearing returns the rows for one prefix: reports, wider lifts, and what shields it.
+func bearing(prefix netip.Prefix, reports []store.Report, lifts []store.Fact, never *neverBan, filter store.Filter, now store.Time) []row {
+	var rows []row
+	for _, r := range reports {
+		if filter.Source != "" && filter.Source != r.Source || filter.Reason != "" && filter.Reason != r.Reason || r.At < filter.Since {
+			continue
+		}
+		state := "active"
+		switch {
+		case r.Lifted >= r.At:
+			state = "lifted"
+		case !r.Active(now):
+			state = "expired"
+		}
+		rows = append(rows, row{"report", r.Prefix, r.Source, r.Reason, r.At, r.Expires, r.Lifted, state})
+	}
+	for _, f := range lifts {
+		rows = append(rows, row{"lift", f.Prefix, anyName(f.Source), anyName(f.Reason), f.At, store.Time(0), store.Time(0), ""})
+	}
+	shields := []netip.Prefix{}
+	for entry := range never.why {
+		if entry.Overlaps(prefix) {
+			shields = append(shields, entry)
+		}
+	}
+	slices.SortFunc(shields, netip.Prefix.Compare)
+	for _, entry := range shields {
+		rows = append(rows, row{"allow", entry, "", never.why[entry], store.Time(0), store.Time(0), store.Time(0), "shields"})
+	}
+	return rows
+}
+
+// listHistory shows the newest events, of the given prefixes or of all.
+func (p *process) listHistory(ctx context.Context, st *store.Store, o listOptions, filter store.Filter) error {
+	var events []store.Event
+	read := func(prefix netip.Prefix) error {
+		more, err := st.History(ctx, prefix, filter, maxEvents)
+		if err != nil {
+			return err
+		}
+		if len(more) == maxEvents {
+			p.out.say("only the newest %d events are shown; narrow them with --since, --source, --reason or a PREFIX", maxEvents)
+		}
+		events = append(events, more...)
+		return nil
+	}
+	good, invalid := 0, 0
+	var err error
+	if len(o.prefixes) == 0 {
+		err = read(netip.Prefix{})
+	} else {
+		invalid, err = p.eachBatch(ctx, o.prefixes, func(inputs []input) error {
+			for _, in := range inputs {
+				good++
+				if err := read(in.Prefix); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(events, func(a, b store.Event) int { return cmp.Compare(b.At, a.At) })
+	columns := []string{"at", "kind", "prefix", "source", "reason", "expires", "forced", "who", "recorded"}
+	rows := func(yield func(row) bool) {
+		for _, e := range events {
+			kind := "report"
+			if e.Lift {
+				kind = "lift"
+			}
+			if !yield(row{e.At, kind, e.Prefix, anyName(e.Source), anyName(e.Reason), e.Expires(), e.Forced, e.Who, e.Recorded}) {
+				return
+			}
+		}
+	}
+	if err := render(p.out.stdout, o.layout, columns, rows); err != nil {
+		return err
+	}
+	return done("listed", good, invalid, 0)
+}

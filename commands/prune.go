@@ -1,0 +1,36 @@
+package commands
+
+import (
+	"github.com/urfave/cli/v2"
+)
+
+func (p *process) pruneCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "prune",
+		Usage: "delete what ended more than 90 days ago",
+		Description: `For cron on the hub, with the account that owns the tables. Deletes events after 90 days and reports 90
+days after they ended, but never a lift, nor a report that was lifted or ever permanent:
+otherwise an old report that comes back would revive a ban.`,
+		Flags: globalFlags(),
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			cfg, err := p.configure(c)
+			if err != nil {
+				return err
+			}
+			st, err := p.openStore(c.Context, cfg)
+			if err != nil {
+				return err
+			}
+			defer st.Close()
+			pruned, err := st.Prune(c.Context)
+			if err != nil {
+				return err
+			}
+			p.out.say("%d events and %d reports deleted", pruned.Events, pruned.Reports)
+			return nil
+		},
+	}
+}

@@ -1,0 +1,123 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+)
+
+// lookupTime bounds the resolving of all host names of a run together: fail2ban waits for f2bc ban.
+const lookupTime = 2 * time.Second
+
+// lookup resolves one host name. It is a variable for tests.
+var lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
+
+// resolve returns the addresses of the host names among entries. The last answer for each name is kept in the state
+// directory: a name server that is away must not unshield anyone.
+func (p *process) resolve(ctx context.Context, cfg *config, entries []allowEntry) map[string][]netip.Addr {
+	hosts := map[string]bool{}
+	for _, entry := range entries {
+		if entry.host != "" {
+			hosts[entry.host] = true
+		}
+	}
+	if len(hosts) == 0 {
+		return nil
+	}
+	answers, failures := lookupAll(ctx, hosts)
+	kept := p.readAnswers(cfg)
+	changed := false
+	for host, addrs := range answers {
+		changed = changed || !slices.Equal(addrs, kept[host])
+	}
+	for host, err := range failures {
+		if addrs := kept[host]; len(addrs) > 0 {
+			answers[host] = addrs
+			p.out.say("allowed host name %s cannot be resolved, its last known addresses %v are used: %v", host, addrs, err)
+		} else {
+			p.out.say("allowed host name %s cannot be resolved and shields nothing: %v", host, err)
+		}
+	}
+	if changed {
+		for host, addrs := range kept {
+			if _, ok := answers[host]; !ok {
+				answers[host] = addrs
+			}
+		}
+		if err := writeAnswers(cfg, answers); err != nil {
+			p.out.say("the addresses of allowed host names are not kept: %v", err)
+		}
+	}
+	return answers
+}
+
+func lookupAll(ctx context.Context, hosts map[string]bool) (answers map[string][]netip.Addr, failures map[string]error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	answers, failures = map[string][]netip.Addr{}, map[string]error{}
+	var lock sync.Mutex
+	var group sync.WaitGroup
+	for host := range hosts {
+		group.Go(func() {
+			addrs, err := lookup(ctx, host)
+			for i := range addrs {
+				addrs[i] = addrs[i].Unmap().WithZone("")
+			}
+			slices.SortFunc(addrs, netip.Addr.Compare)
+			lock.Lock()
+			defer lock.Unlock()
+			switch {
+			case err != nil:
+				failures[host] = err
+			case len(addrs) == 0:
+				failures[host] = errors.New("no address")
+			default:
+				answers[host] = slices.Compact(addrs)
+			}
+		})
+	}
+	group.Wait()
+	return answers, failures
+}
+
+func answersFile(cfg *config) string { return filepath.Join(cfg.StateDir, "allow-hosts.json") }
+
+func (p *process) readAnswers(cfg *config) map[string][]netip.Addr {
+	if cfg.StateDir == "" {
+		return nil
+	}
+	var kept map[string][]netip.Addr
+	text, err := os.ReadFile(answersFile(cfg))
+	if err == nil {
+		err = json.Unmarshal(text, &kept)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		p.out.say("the kept addresses of allowed host names are not used: %v", err)
+		return nil
+	}
+	return kept
+}
+
+func writeAnswers(cfg *config, answers map[string][]netip.Addr) error {
+	if err := makeStateDir(cfg); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(answers, "", "\t")
+	if err != nil {
+		return err
+	}
+	return replaceFile(answersFile(cfg), 0o600, func(f *os.File) error {
+		_, err := f.Write(text)
+		return err
+	})
+}

@@ -1,0 +1,16 @@
+package commands
+
+import (
+	"github.com/urfave/cli/v2"
+)
+
+func (p *process) setupCommand() *cli.Command {
+	return &cli.Command{
+		Name:   "setup",
+		Usage:  "print what an admin installs, filled in for this host",
+		Action: p.noCommand,
+		Subcommands: []*cli.Command{
+			p.setupFail2banCommand(),
+		},
+	}
+}

@@ -1,0 +1,231 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"f2bc/aggregate"
+	"f2bc/store"
+)
+
+type unbanOptions struct {
+	own            bool
+	source, reason string        // empty means any
+	at             time.Time     // with own: when the ban began …
+	bantime        time.Duration // … and how long it was to last; zero means not given
+	prefixes       []string
+}
+
+func (p *process) unbanCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "unban",
+		Usage:     "lift the bans of prefixes, and of every prefix inside them",
+		ArgsUsage: "PREFIX…",
+		Description: `Lifts everybody's reports, or those that --own, --source and --reason select; other servers
+let go at their next sync. A later report bans again. PREFIX is an address or CIDR; - reads them
+from standard input, one a line.
+
+fail2ban's action calls it with --own, --at and --bantime at every natural expiry too; it then
+does nothing once the ban time is over, since the store knows the expiry.`,
+		Flags: append([]cli.Flag{
+			&cli.BoolFlag{Name: "own", Usage: "lift only this host's reports"},
+			&cli.StringFlag{Name: "source", Usage: "lift only the reports of `SERVER`"},
+			&cli.StringFlag{Name: "reason", Usage: "lift only the reports for the reason `NAME`"},
+			&cli.StringFlag{Name: "at", Usage: "with --own: `TIME` when the ban began"},
+			&cli.StringFlag{Name: "bantime", Usage: "with --own: `TIME` it was to last; nothing is done after that"},
+		}, globalFlags()...),
+		Action: func(c *cli.Context) error {
+			o, err := parseUnban(c)
+			if err != nil {
+				return err
+			}
+			if o.over(time.Now()) {
+				return nil
+			}
+			cfg, err := p.configure(c)
+			if err != nil {
+				return err
+			}
+			return p.unban(c.Context, cfg, o)
+		},
+	}
+}
+
+func parseUnban(c *cli.Context) (o unbanOptions, err error) {
+	o = unbanOptions{
+		own:      c.Bool("own"),
+		source:   cleanName(c.String("source"), ""),
+		reason:   cleanName(c.String("reason"), ""),
+		prefixes: c.Args().Slice(),
+	}
+	switch {
+	case len(o.prefixes) == 0:
+		return o, noPrefix(c)
+	case o.own && c.IsSet("source"):
+		return o, usagef("--own lifts this host's reports, --source another's: give one of them")
+	case c.IsSet("at") != c.IsSet("bantime"), c.IsSet("at") && !o.own:
+		return o, usagef("--at and --bantime belong together, and to --own; see %s --help", commandName(c))
+	case c.IsSet("at"):
+		if o.at, err = parseAt(c.String("at")); err == nil {
+			o.bantime, err = parseBantime(c.String("bantime"))
+		}
+	}
+	return o, err
+}
+
+// over reports whether the ban time has ended by the local clock: then there is nothing to lift, and fail2ban, which
+// calls at every natural expiry, need not wait for a store.
+func (o unbanOptions) over(now time.Time) bool {
+	return o.bantime > 0 && o.bantime != store.Forever && now.Sub(o.at) >= o.bantime
+}
+
+func (p *process) unban(ctx context.Context, cfg *config, o unbanOptions) error {
+	if o.own {
+		o.source = cfg.Source
+	}
+	u := &unbanner{p: p, o: o}
+	defer func() {
+		if u.st != nil {
+			u.st.Close()
+		}
+	}()
+	invalid, err := p.eachBatch(ctx, o.prefixes, func(inputs []input) (err error) {
+		if u.st == nil {
+			if u.st, err = p.openStore(ctx, cfg); err != nil {
+				return err
+			}
+		}
+		return u.batch(ctx, inputs)
+	})
+	if err == nil && u.st != nil {
+		if err = u.readBack(ctx); err != nil {
+			return fmt.Errorf("unbanned, but what is left could not be read: %w", err)
+		}
+	}
+	if err != nil && len(u.lifted) > 0 {
+		return fmt.Errorf("%w; %d prefixes were unbanned before, the same call may be repeated", err, len(u.lifted))
+	}
+	if err != nil {
+		return err
+	}
+	return done("unbanned", len(u.lifted), invalid, 0)
+}
+
+// manyPrefixes is where reading the whole list once becomes cheaper than a question for each prefix.
+const manyPrefixes = 100
+
+type unbanner struct {
+	p      *process
+	o      unbanOptions
+	st     *store.Store
+	lifted []netip.Prefix
+}
+
+func (u *unbanner) batch(ctx context.Context, inputs []input) error {
+	facts := make([]store.Fact, len(inputs))
+	for i, in := range inputs {
+		facts[i] = store.Fact{Lift: true, Prefix: in.Prefix, Source: u.o.source, Reason: u.o.reason}
+	}
+	if !u.o.own { // fail2ban does not ask whether there was anything to lift, and waits
+		if err := u.nameUnbanned(ctx, inputs); err != nil {
+			return err
+		}
+	}
+	if err := u.st.Stamp(ctx, facts, 0); err != nil {
+		return err
+	}
+	if err := u.st.Write(ctx, facts); err != nil {
+		return err
+	}
+	for _, in := range inputs {
+		u.lifted = append(u.lifted, in.Prefix)
+	}
+	return nil
+}
+
+// nameUnbanned names the prefixes without anything to lift: probably mistyped. They are lifted all the same, which
+// stops reports that are still on their way.
+func (u *unbanner) nameUnbanned(ctx context.Context, inputs []input) error {
+	if len(inputs) > manyPrefixes {
+		return nil
+	}
+	now, err := u.st.Now(ctx)
+	if err != nil {
+		return err
+	}
+	for _, in := range inputs {
+		reports, _, err := u.st.About(ctx, in.Prefix)
+		if err != nil {
+			return err
+		}
+		banned := slices.ContainsFunc(reports, func(r store.Report) bool { return r.Active(now) && u.selected(in.Prefix, r) })
+		if !banned {
+			u.p.out.say("%s%s was not banned%s", in.place(), bare(in.Prefix), u.scope())
+		}
+	}
+	return nil
+}
+
+func (u *unbanner) scope() string {
+	switch {
+	case u.o.source != "" && u.o.reason != "":
+		return fmt.Sprintf(" by %s (%s)", u.o.source, u.o.reason)
+	case u.o.source != "":
+		return " by " + u.o.source
+	case u.o.reason != "":
+		return fmt.Sprintf(" for %s", u.o.reason)
+	}
+	return ""
+}
+
+// selected reports whether the lift of prefix is about r.
+func (u *unbanner) selected(prefix netip.Prefix, r store.Report) bool {
+	return r.Prefix.Bits() >= prefix.Bits() &&
+		(u.o.source == "" || u.o.source == r.Source) && (u.o.reason == "" || u.o.reason == r.Reason)
+}
+
+// readBack names what still bans the prefixes that were lifted.
+func (u *unbanner) readBack(ctx context.Context) error {
+	left := u.lifted
+	if len(left) > manyPrefixes {
+		var banned aggregate.Set
+		if err := u.st.Bans(ctx, store.Filter{}, func(p netip.Prefix, _ bool) { banned.Add(p) }); err != nil {
+			return err
+		}
+		left = slices.DeleteFunc(slices.Clone(left), func(p netip.Prefix) bool { return !banned.Overlaps(p) })
+	}
+	now, err := u.st.Now(ctx)
+	if err != nil {
+		return err
+	}
+	for _, prefix := range left {
+		reports, _, err := u.st.About(ctx, prefix)
+		if err != nil {
+			return err
+		}
+		for _, r := range reports {
+			if r.Active(now) {
+				u.nameBanned(prefix, r)
+			}
+		}
+	}
+	return nil
+}
+
+func (u *unbanner) nameBanned(prefix netip.Prefix, r store.Report) {
+	by := fmt.Sprintf("%s (%s)", r.Source, r.Reason)
+	switch {
+	case u.selected(prefix, r):
+		u.p.out.say("%s is still banned by %s, whose report is dated %s", bare(r.Prefix), by, timeText(r.At))
+	case u.o.own: // fail2ban lifts its own; the reports of others are not its business
+	case r.Prefix.Bits() < prefix.Bits():
+		u.p.out.say("%s is still covered by the ban of %s by %s; to lift that too: f2bc unban %s", bare(prefix), r.Prefix, by, r.Prefix)
+	default:
+		u.p.out.say("%s is still banned by %s, which was not to be lifted", bare(r.Prefix), by)
+	}
+}
