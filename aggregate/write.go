@@ -107,16 +107,23 @@ const flushAt = 512 << 10
 
 // appendLines appends the prefixes of s, one a line.
 func appendLines(b []byte, s span, six bool, head, tail string) []byte {
+	if s.single() { // at no cost of a loop: nearly all are
+		return appendLine(b, s.first, 0, six, head, tail)
+	}
 	for first, free := range s.blocks {
-		b = append(b, head...)
-		if six {
-			b = AppendPrefix(b, toPrefix(true, first, free))
-		} else {
-			b = appendIPv4(b, uint32(first.lo), free)
-		}
-		b = append(b, tail...)
+		b = appendLine(b, first, free, six, head, tail)
 	}
 	return b
+}
+
+func appendLine(b []byte, first u128, free int, six bool, head, tail string) []byte {
+	b = append(b, head...)
+	if six {
+		b = AppendPrefix(b, toPrefix(true, first, free))
+	} else {
+		b = appendIPv4(b, uint32(first.lo), free)
+	}
+	return append(b, tail...)
 }
 
 // pieces cuts f into parts of at most size hosts and size ranges each.
