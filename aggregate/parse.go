@@ -14,16 +14,13 @@ var errNotPrefix = errors.New("not an address or CIDR")
 // are refused: a ban has no interface.
 func ParsePrefix(text string) (netip.Prefix, error) {
 	var p netip.Prefix
-	var err error
-	if strings.IndexByte(text, '/') >= 0 {
-		p, err = netip.ParsePrefix(text)
-	} else {
-		var a netip.Addr
-		a, err = netip.ParseAddr(text)
+	if strings.Contains(text, "/") {
+		p, _ = netip.ParsePrefix(text) // refuses zones itself
+	} else if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
 		p = netip.PrefixFrom(a, a.BitLen())
 	}
-	if err != nil || p.Addr().Zone() != "" {
-		return netip.Prefix{}, fmt.Errorf("parse prefix %q: %w", text, errNotPrefix)
+	if !p.IsValid() {
+		return p, fmt.Errorf("parse prefix %q: %w", text, errNotPrefix)
 	}
 	if p.Addr().Is4In6() && p.Bits() >= 96 {
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
