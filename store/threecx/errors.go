@@ -80,11 +80,12 @@ func connectError(cfg *pgx.ConnConfig, err error) error {
 		case cfg.TLSConfig != nil && !local(cfg.Host):
 			hint = "if its certificate cannot be verified, say so with sslmode=require in the DSN"
 		}
-		return problem(ErrAway, err, "connect to PostgreSQL at %s: %v: %s", where, err, hint)
+		attempts := strings.ReplaceAll(err.Error(), "\n", "; ")
+		return problem(ErrAway, err, "connect to PostgreSQL at %s: %s: %s", where, attempts, hint)
 	}
 	switch pg.Code {
 	case invalidPassword:
-		return problem(ErrLogin, pg, "log in to PostgreSQL at %s as %q: wrong password", where, cfg.User)
+		return problem(ErrLogin, pg, "log in to PostgreSQL at %s as %q: wrong password, or none given", where, cfg.User)
 	case invalidAuthorization:
 		return problem(ErrLogin, pg, "log in to PostgreSQL at %s as %q: %s: run it as the system user of that role"+
 			" (3CX's is phonesystem), or name a role with a password", where, cfg.User, pg.Message)

@@ -118,6 +118,9 @@ func trimField(s string) string { return strings.Trim(s, " \t\r\n\"{}[]") }
 // parseAddr reads an address alone: with or without port, brackets, quotes, a scheme (sip:) or a zone. A network or
 // an unspecified address is none.
 func parseAddr(s string) (netip.Addr, bool) {
+	if len(s) > 100 { // no address is; and schemes are peeled off one by one
+		return netip.Addr{}, false
+	}
 	for _, try := range []string{s, strings.Trim(s, around), strings.Trim(s, punctuation)} {
 		addr, err := netip.ParseAddr(try)
 		if err != nil {
@@ -133,8 +136,10 @@ func parseAddr(s string) (netip.Addr, bool) {
 			addr = p.Addr()
 		}
 		if err == nil {
-			addr = addr.WithZone("").Unmap()
-			return addr, !addr.IsUnspecified()
+			if addr = addr.WithZone("").Unmap(); addr.IsUnspecified() {
+				return netip.Addr{}, false
+			}
+			return addr, true
 		}
 	}
 	scheme, rest, ok := strings.Cut(strings.Trim(s, around), ":")
