@@ -133,7 +133,8 @@ func checkFit(t *testing.T, pair [2]small, r *rand.Rand) {
 		if r.IntN(3) == 0 {
 			banned[f] &= uint16(r.Uint32())
 		}
-		never := uint16(r.Uint32()) & uint16(r.Uint32()) & uint16(r.Uint32()) & mask
+		x := r.Uint64()
+		never := uint16(x) & uint16(x>>16) & uint16(x>>32) & mask
 		if r.IntN(3) == 0 {
 			never = 0
 		}

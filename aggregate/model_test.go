@@ -1,7 +1,6 @@
 package aggregate
 
 import (
-	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -64,7 +63,7 @@ func (w world) prefix(u, log int) netip.Prefix {
 // none larger than half a world.
 func (w world) random(r *rand.Rand) (u, log int) {
 	largest := 8
-	if !w.prefix(0, 8).Masked().Addr().IsValid() || w.prefix(0, 8).Masked() != w.prefix(0, 8) {
+	if w.prefix(0, 8) != w.prefix(0, 8).Masked() {
 		largest = 7
 	}
 	log = min(r.IntN(largest+1), r.IntN(largest+1), r.IntN(largest+1))
@@ -107,14 +106,17 @@ func (b *bitset) minimal(w world) []netip.Prefix {
 	return list
 }
 
-// decode makes a sequence of blocks of the world from bytes, two each, for
-// fuzzing.
-func (w world) decode(data []byte) (blocks [][2]int) {
-	for len(data) >= 2 {
-		x := binary.BigEndian.Uint16(data)
-		data = data[2:]
-		log := int(x>>8) % 8
-		blocks = append(blocks, [2]int{int(x&255) >> log << log, log})
+// operation adds or removes a block.
+type operation struct {
+	remove bool
+	u, log int
+}
+
+// decode makes operations from bytes, two each, for fuzzing.
+func (w world) decode(data []byte) (list []operation) {
+	for ; len(data) >= 2; data = data[2:] {
+		log := int(data[0]) % 8
+		list = append(list, operation{data[0] >= 128, int(data[1]) >> log << log, log})
 	}
-	return blocks
+	return list
 }

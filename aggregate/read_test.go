@@ -149,7 +149,7 @@ func TestReadFile(t *testing.T) {
 		"many bad lines":      randomText(r, 5*chunk, 2),
 		"no end of line":      randomText(r, 5*chunk, 3) + "10.1.1.1",
 		"odd middle":          randomText(r, 5*chunk-77, 9) + "10.1.1.1\r\n\n\n" + randomText(r, 5*chunk, 9),
-		"bad from the middle": randomText(r, 5*chunk, 0) + strings.Repeat("x\n", 5*chunk/2),
+		"bad from the middle": randomText(r, 5*chunk, 0) + strings.Repeat(strings.Repeat("x", 199)+"\n", 5*chunk/200),
 		"one long line":       strings.Repeat("1", 5*chunk),
 		"blank":               strings.Repeat("\n", 5*chunk),
 		"long lines":          "#" + long + "\n10.0.0.1" + long + "\n10.0.0.2\n" + long[8:] + "10.0.0.3\n10.0.0.4" + long[9:] + "\n" + randomText(r, 3*chunk, 5) + long + long + "10.0.0.5",

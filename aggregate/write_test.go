@@ -1,0 +1,96 @@
+package aggregate
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// lineWriter notes what a Write must never be, and fails from the limit on.
+type lineWriter struct {
+	strings.Builder
+	broken bool // a call was no whole lines, empty, or came after an error
+	limit  int
+	failed bool
+}
+
+var errFull = errors.New("full")
+
+func (w *lineWriter) Write(b []byte) (int, error) {
+	if len(b) == 0 || b[len(b)-1] != '\n' || w.failed {
+		w.broken = true
+	}
+	if w.limit > 0 && w.Len()+len(b) > w.limit {
+		w.failed = true
+		return 0, errFull
+	}
+	return w.Builder.Write(b)
+}
+
+// large has more entries than a piece in every mixture of hosts and ranges,
+// and ranges of 62 and 254 prefixes.
+func large() *Set {
+	set := &Set{v6: family{six: true, dirty: true}}
+	for _, p := range random4(4 * pieceSize) {
+		set.Add(p)
+	}
+	for i := range uint32(3 * pieceSize) {
+		// The /20 without its ends: 22 prefixes each.
+		first, last := u128{lo: uint64(i<<13 | 1)}, u128{lo: uint64(i<<13 | 4094)}
+		set.v4.push(span{first, last})
+		set.v6.push(span{u128{uint64(i) << 40, 1}, u128{uint64(i) << 40, ^uint64(1)}})
+	}
+	return set
+}
+
+func TestWriteTextLarge(t *testing.T) {
+	set := large()
+	var want strings.Builder
+	n := 0
+	for p := range set.All() {
+		want.WriteString("add f2bc ")
+		want.Write(AppendPrefix(nil, p))
+		want.WriteString("\n")
+		n++
+	}
+	if n != set.Len() || n < 1_000_000 {
+		t.Errorf("%d prefixes, Len() = %d", n, set.Len())
+	}
+	var w lineWriter
+	if err := set.WriteText(&w, "add f2bc ", "\n"); err != nil || w.broken {
+		t.Errorf("broken %v, error %v", w.broken, err)
+	}
+	if w.String() != want.String() {
+		t.Error("the text differs from the prefixes")
+	}
+	for _, limit := range []int{1, 1 << 20, 10 << 20, want.Len() - 1} {
+		w := lineWriter{limit: limit}
+		if err := set.WriteText(&w, "add f2bc ", "\n"); !errors.Is(err, errFull) || w.broken {
+			t.Errorf("limit %d: broken %v, error %v", limit, w.broken, err)
+		}
+		if !strings.HasPrefix(want.String(), w.String()) {
+			t.Errorf("limit %d: the text is not the beginning", limit)
+		}
+	}
+}
+
+func TestWriteTextNothing(t *testing.T) {
+	var w lineWriter
+	if err := new(Set).WriteText(&w, "", "\n"); err != nil || w.broken || w.Len() > 0 {
+		t.Errorf("broken %v, error %v, text %q", w.broken, err, w.String())
+	}
+}
+
+func TestAppendPrefix(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.1/32":    "192.0.2.1",
+		"0.0.0.0/0":       "0.0.0.0/0",
+		"2001:db8::1/128": "2001:db8::1",
+		"2001:db8::/32":   "2001:db8::/32",
+	} {
+		if got := string(AppendPrefix([]byte("x "), netip.MustParsePrefix(text))); got != "x "+want {
+			t.Errorf("%s is written %q", text, got)
+		}
+	}
+}
