@@ -56,16 +56,8 @@ func (d *DB) entries(ctx context.Context, blocktype string, yield func(Entry) er
 		if _, err := tx.Exec(ctx, "DECLARE f2bc_blacklist NO SCROLL CURSOR FOR "+sql, blocktype); err != nil {
 			return d.failOn(t, err)
 		}
-		for {
-			rows, err := tx.Query(ctx, "FETCH "+strconv.Itoa(batch)+" FROM f2bc_blacklist")
-			if err != nil {
-				return d.failOn(t, err)
-			}
-			n, err := d.eachEntry(rows, t, yield, skipped)
-			if err != nil || n < batch {
-				return err
-			}
-		}
+		fail := func(err error) error { return d.failOn(t, err) }
+		return fetch(ctx, tx, "f2bc_blacklist", fail, scanEntry, yield, skipped)
 	})
 }
 
@@ -111,33 +103,25 @@ func (d *DB) blacklistSQL(ctx context.Context, tx pgx.Tx, blocktype string) (tab
 		entered, expires.timeSQL(), optional["description"], t.sql(), where), nil
 }
 
-func (d *DB) eachEntry(rows pgx.Rows, t table, yield func(Entry) error, skipped func(string, error)) (n int, err error) {
-	defer rows.Close()
-	for ; rows.Next(); n++ {
-		var addr, mask, description *string
-		var entered, expires pgtype.Timestamptz
-		if err := rows.Scan(&addr, &mask, &entered, &expires, &description); err != nil {
-			return n, d.failOn(t, err)
-		}
-		text := texts([]*string{addr, mask, description})
-		e := Entry{Description: text[2]}
-		if e.Prefix, err = parseMasked(text[0], text[1]); err != nil {
-			if skipped != nil {
-				skipped("blacklist: "+quote(strings.TrimRight(text[0]+" "+text[1], " ")), err)
-			}
-			continue
-		}
-		if entered.Valid && entered.InfinityModifier == pgtype.Finite {
-			e.Time = entered.Time.UTC()
-		}
-		if expires.Valid && expires.InfinityModifier == pgtype.Finite {
-			e.Expires = expires.Time.UTC()
-		}
-		if err := yield(e); err != nil {
-			return n, err
-		}
+func scanEntry(row pgx.CollectableRow) (r scanned[Entry], err error) {
+	var addr, mask, description *string
+	var entered, expires pgtype.Timestamptz
+	if err := row.Scan(&addr, &mask, &entered, &expires, &description); err != nil {
+		return r, err
 	}
-	return n, d.failOn(t, rows.Err())
+	text := texts([]*string{addr, mask, description})
+	e := &r.value
+	e.Description = text[2]
+	if e.Prefix, r.err = parseMasked(text[0], text[1]); r.err != nil {
+		r.row = "blacklist: " + quote(strings.TrimRight(text[0]+" "+text[1], " "))
+	}
+	if entered.Valid && entered.InfinityModifier == pgtype.Finite {
+		e.Time = entered.Time.UTC()
+	}
+	if expires.Valid && expires.InfinityModifier == pgtype.Finite {
+		e.Expires = expires.Time.UTC()
+	}
+	return r, nil
 }
 
 // parseMasked reads an address or CIDR with a mask of its own: a netmask (255.255.255.0), a number of bits, or none.

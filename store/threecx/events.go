@@ -2,6 +2,7 @@ package threecx
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -37,59 +38,75 @@ func (d *DB) Events(ctx context.Context, since time.Time, yield func(Event) erro
 		if err != nil || src.sql == "" {
 			return err
 		}
-		// With a cursor neither side holds 200,000 rows, and the statement timeout does not count the time that yield takes.
 		args := append([]any{since}, src.args...)
 		if _, err := tx.Exec(ctx, "DECLARE f2bc_events NO SCROLL CURSOR FOR "+src.sql, args...); err != nil {
 			return src.fail(err)
 		}
-		for {
-			rows, err := tx.Query(ctx, "FETCH "+strconv.Itoa(batch)+" FROM f2bc_events")
-			if err != nil {
-				return src.fail(err)
-			}
-			n, err := eachEvent(rows, src, yield, skipped)
-			if err != nil || n < batch {
-				return err
-			}
-		}
+		return fetch(ctx, tx, "f2bc_events", src.fail, scanEvent, yield, skipped)
 	})
 }
 
-func eachEvent(rows pgx.Rows, src source, yield func(Event) error, skipped func(string, error)) (n int, err error) {
-	defer rows.Close()
-	for ; rows.Next(); n++ {
-		var id *int64
-		var at pgtype.Timestamptz
-		var event *string
-		var params []*string
-		if err := rows.Scan(&id, &at, &event, &params); err != nil {
-			return n, src.fail(err)
-		}
-		var e Event
-		if id != nil {
-			e.ID = *id
-		}
-		if event != nil {
-			e.Event, _ = strconv.Atoi(*event)
-		}
-		text := texts(params)
-		err := e.readText(text)
-		if at.Valid && at.InfinityModifier == pgtype.Finite {
-			e.Time = at.Time.UTC()
-		} else if err == nil {
-			err = fmt.Errorf("no time")
-		}
+// fetch reads what a cursor has, batch by batch: each is received whole before its rows are yielded, so that neither
+// side holds all rows, and the statement timeout does not count the time that yield takes. The error of scan is why a row is skipped.
+func fetch[T any](ctx context.Context, tx pgx.Tx, cursor string, fail func(error) error,
+	scan func(pgx.CollectableRow) (scanned[T], error), yield func(T) error, skipped func(string, error)) error {
+	for {
+		rows, err := tx.Query(ctx, "FETCH "+strconv.Itoa(batch)+" FROM "+cursor)
 		if err != nil {
-			if skipped != nil {
-				skipped(fmt.Sprintf("event %d: %s", e.ID, quote(strings.Join(text, ","))), err)
-			}
-			continue
+			return fail(err)
 		}
-		if err := yield(e); err != nil {
-			return n, err
+		list, err := pgx.CollectRows(rows, scan)
+		if err != nil {
+			return fail(err)
+		}
+		for _, r := range list {
+			if r.err == nil {
+				if err := yield(r.value); err != nil {
+					return err
+				}
+			} else if skipped != nil {
+				skipped(r.row, r.err)
+			}
+		}
+		if len(list) < batch {
+			return nil
 		}
 	}
-	return n, src.fail(rows.Err())
+}
+
+// scanned is a row that was read, or, with an error, the row as it may be shown.
+type scanned[T any] struct {
+	value T
+	row   string
+	err   error
+}
+
+func scanEvent(row pgx.CollectableRow) (r scanned[Event], err error) {
+	var id *int64
+	var at pgtype.Timestamptz
+	var event *string
+	var params []*string
+	if err := row.Scan(&id, &at, &event, &params); err != nil {
+		return r, err
+	}
+	e := &r.value
+	if id != nil {
+		e.ID = *id
+	}
+	if event != nil {
+		e.Event, _ = strconv.Atoi(*event)
+	}
+	text := texts(params)
+	r.err = e.readText(text)
+	if at.Valid && at.InfinityModifier == pgtype.Finite {
+		e.Time = at.Time.UTC()
+	} else if r.err == nil {
+		r.err = errors.New("no time")
+	}
+	if r.err != nil {
+		r.row = fmt.Sprintf("event %d: %s", e.ID, quote(strings.Join(text, ",")))
+	}
+	return r, nil
 }
 
 func texts(params []*string) []string {

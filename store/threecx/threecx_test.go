@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -302,71 +300,25 @@ func testMany(t *testing.T, s *postgrestest.Server) {
 	if grown > 8<<20 { // the texts of all are 50 MB
 		t.Errorf("heap grown by %d bytes half way", grown)
 	}
+
+	// However long yield takes, it is no statement.
+	db.opts.StatementTimeout = 3 * time.Second
+	got = 0
+	err = db.Events(context.Background(), time.Now().Add(-time.Minute), func(e Event) error {
+		if got++; got == 1 {
+			time.Sleep(4 * time.Second)
+		}
+		return nil
+	}, nil)
+	if err != nil || got < 2*batch {
+		t.Errorf("slow yield: %d events, %v", got, err)
+	}
 	stop := errors.New("stop")
 	if err := db.Events(context.Background(), time.Time{}, func(Event) error { return stop }, nil); err != stop {
 		t.Errorf("error of yield comes back as %v", err)
 	}
 	if _, err := db.Clock(context.Background()); err != nil {
 		t.Errorf("after an error of yield: %v", err)
-	}
-}
-
-func testBlacklist(t *testing.T, s *postgrestest.Server) {
-	ctx := context.Background()
-	opts := database(t, s, "black", `CREATE TABLE blacklist (idblacklist serial PRIMARY KEY, ipaddr varchar(50), ipmask varchar(50),
-		blocktype integer, expiresat timestamp, description text, addedby integer);
-		INSERT INTO blacklist (ipaddr, ipmask, blocktype, expiresat, description, addedby) VALUES
-		('203.0.113.6', '255.255.255.255', 0, '2099-01-01 01:00', 'attack', 1),
-		('203.0.113.0', '255.255.255.0', 0, NULL, NULL, NULL),
-		('2001:db8::6', NULL, 0, 'infinity', '', 0),
-		('203.0.113.61', '255.255.255.255', 0, '2020-01-01', 'expired', 1),
-		('203.0.113.62', '255.255.255.255', 0, '2099-01-01', 'from the maker', 3),
-		('bad'||chr(27), '255.255.255.255', 0, NULL, 'unreadable', 1),
-		('192.0.2.0', '255.255.255.0', 1, NULL, 'trunk', 1),
-		('192.0.2.99', '255.255.255.255', 1, '2099-01-01', 'allowed by the maker', 3),
-		('198.51.100.1', '255.255.255.255', 1, '2020-01-01', 'no longer allowed', 1);
-		INSERT INTO blacklist (ipaddr, ipmask, blocktype, addedby)
-		SELECT host('198.18.0.0'::inet + i), '255.255.255.255', 0, 3 FROM generate_series(1, 5000) i`)
-	db := open(t, opts)
-	var got, skipped []string
-	entry := func(e Entry) error {
-		got = append(got, fmt.Sprintf("%v %s %s %q", e.Prefix, e.Time.Format(time.DateTime), e.Expires.Format(time.DateTime), e.Description))
-		return nil
-	}
-	skip := func(row string, err error) { skipped = append(skipped, row+": "+err.Error()) }
-	if err := db.Blacklist(ctx, entry, skip); err != nil {
-		t.Fatal(err)
-	}
-	same(t, "blacklist", got,
-		`203.0.113.6/32 0001-01-01 00:00:00 2099-01-01 00:00:00 "attack"`,
-		`203.0.113.0/24 0001-01-01 00:00:00 0001-01-01 00:00:00 ""`,
-		`2001:db8::6/128 0001-01-01 00:00:00 0001-01-01 00:00:00 ""`)
-	same(t, "skipped", skipped, `blacklist: "bad\x1b 255.255.255.255": no address in it`)
-	allowed, err := db.Allowed(ctx, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.0.2.99/32")}; !slices.Equal(allowed, want) {
-		t.Errorf("allowed %v, want %v", allowed, want)
-	}
-
-	s.Exec(t, "black", `ALTER TABLE blacklist ADD added timestamptz DEFAULT '2026-03-01 10:00Z'; DELETE FROM blacklist WHERE idblacklist > 1`)
-	got = nil
-	if err := db.Blacklist(ctx, entry, skip); err != nil {
-		t.Fatal(err)
-	}
-	same(t, "with a time", got, `203.0.113.6/32 2026-03-01 10:00:00 2099-01-01 00:00:00 "attack"`)
-
-	s.Exec(t, "black", `ALTER TABLE blacklist RENAME addedby TO origin`)
-	if err := db.Blacklist(ctx, entry, skip); !errors.Is(err, ErrColumns) || !strings.Contains(err.Error(), "addedby") {
-		t.Errorf("without addedby: %v", err)
-	}
-	if _, err := db.Allowed(ctx, nil); err != nil {
-		t.Errorf("allowed without addedby: %v", err)
-	}
-	s.Exec(t, "black", `DROP TABLE blacklist`)
-	if _, err := db.Allowed(ctx, nil); !errors.Is(err, ErrTable) {
-		t.Errorf("without table: %v", err)
 	}
 }
 
@@ -379,93 +331,5 @@ func testClock(t *testing.T, s *postgrestest.Server) {
 	}
 	if err := func() error { db.Close(); _, err := db.Clock(context.Background()); return err }(); !errors.Is(err, ErrAway) {
 		t.Errorf("closed: %v", err)
-	}
-}
-
-func testErrors(t *testing.T, s *postgrestest.Server) {
-	const password = "s3cret%2Fword"
-	ctx := context.Background()
-	database(t, s, "phone", schemas[1].ddl+`CREATE ROLE reader LOGIN PASSWORD 's3cret/word'; CREATE SCHEMA hidden;
-		REVOKE CONNECT ON DATABASE q FROM PUBLIC; ALTER DATABASE phone SET log_statement = 'none';
-		CREATE TABLE hidden.blacklist (ipaddr text, blocktype int, expiresat timestamp, addedby int);`)
-	check := func(name string, err, kind error, words ...string) {
-		t.Helper()
-		if !errors.Is(err, kind) {
-			t.Errorf("%s: %v, want %v", name, err, kind)
-			return
-		}
-		var e *Error
-		if !errors.As(err, &e) {
-			t.Fatalf("%s: %T", name, err)
-		}
-		if text := fmt.Sprintf("%v %+v %#v", err, e.Err, e.Err); strings.Contains(text, "s3cret") {
-			t.Errorf("%s: password in %s", name, text)
-		}
-		for _, word := range words {
-			if !strings.Contains(err.Error(), word) {
-				t.Errorf("%s: no %q in %v", name, word, err)
-			}
-		}
-		t.Logf("%s: %v", name, err)
-	}
-	opening := func(dsn string) error {
-		db, err := Open(ctx, Options{DSN: dsn})
-		if err == nil {
-			db.Close()
-		}
-		return err
-	}
-	events := func(db *DB) error { return db.Events(ctx, time.Time{}, func(Event) error { return nil }, nil) }
-
-	check("wrong password", opening(s.URL("reader", "s3cret", "phone")), ErrLogin, "wrong password", `"reader"`)
-	check("no such role", opening(s.DSN("nobody", "phone")), ErrLogin, `role "nobody" does not exist`)
-	check("wrong database", opening(s.URL("reader", password, "fone")), ErrDatabase, `"fone"`, "database_single")
-	check("may not connect", opening(s.URL("reader", password, "q")), ErrPrivilege, `GRANT CONNECT ON DATABASE "q" TO "reader"`)
-
-	reader := open(t, Options{DSN: s.URL("reader", password, "phone")})
-	check("may not read", events(reader), ErrPrivilege, `GRANT SELECT ON "public"."eventlog" TO "reader"`)
-	_, err := reader.Allowed(ctx, nil)
-	check("may not enter", err, ErrPrivilege, `GRANT USAGE ON SCHEMA "hidden" TO "reader"`, `GRANT SELECT ON "hidden"."blacklist" TO "reader"`)
-	text, err := reader.Schema(ctx)
-	if err != nil || !strings.Contains(text, "GRANT SELECT") || !strings.Contains(text, `"params" text[]`) || strings.Contains(text, "s3cret") {
-		t.Errorf("schema without privilege: %v\n%s", err, text)
-	}
-	s.Exec(t, "phone", "GRANT SELECT ON eventlog TO reader")
-	if err := events(reader); err != nil {
-		t.Errorf("granted and no rows: %v", err)
-	}
-	s.Exec(t, "phone", "INSERT INTO eventlog VALUES (1, now(), 2, 12290, 'pbx', '{phone,60}')")
-	check("no column with an address", events(reader), ErrColumns, `"computer", "params"`)
-
-	slow := open(t, Options{DSN: s.DSN(postgrestest.Superuser, "phone"), StatementTimeout: 50 * time.Millisecond,
-		Query: "SELECT 1, now(), pg_sleep(30)::text"})
-	check("timeout", events(slow), ErrTimeout, "50ms")
-	if _, err := slow.Clock(ctx); err != nil {
-		t.Errorf("after a timeout: %v", err)
-	}
-	cancelled, cancel := context.WithCancel(ctx)
-	cancel()
-	if _, err := open(t, Options{DSN: s.DSN(postgrestest.Superuser, "phone")}).Clock(cancelled); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
-	}
-
-	s.Exec(t, "phone", "ALTER TABLE eventlog RENAME timegenerated TO at")
-	check("column missing", events(reader), ErrColumns, "no column timegenerated", `"public"."eventlog"`)
-	s.Exec(t, "phone", "ALTER TABLE eventlog RENAME at TO timegenerated; ALTER TABLE eventlog ALTER timegenerated TYPE text")
-	check("time is text", events(reader), ErrColumns, "not a timestamp")
-	s.Exec(t, "phone", "DROP TABLE eventlog")
-	check("no table", events(reader), ErrTable, "no table eventlog", `"phone"`)
-
-	ini := filepath.Join(t.TempDir(), "3CXPhoneSystem.ini")
-	os.WriteFile(ini, fmt.Appendf(nil, "DBPort = %d\nDBName = phone\nMasterDBUser = reader\nMasterDBPassword = s3cret/word\n", s.Port), 0o600)
-	open(t, Options{INI: ini})
-
-	s.Stop(t)
-	check("stopped meanwhile", events(reader), ErrAway)
-	check("away, port", opening(s.URL("reader", password, "phone")), ErrAway, "127.0.0.1", "refused")
-	check("away, socket", opening(s.DSN("reader", "phone")), ErrAway, s.Dir)
-	s.Restart(t)
-	if err := opening(s.URL("reader", password, "phone")); err != nil {
-		t.Errorf("back again: %v", err)
 	}
 }
