@@ -21,6 +21,7 @@ type Netlink struct {
 
 	mu   sync.Mutex // one Apply at a time
 	conn *netlink.Conn
+	buf  []byte        // for a batch
 	port atomic.Uint32 // of conn: how Watch tells our changes from others'
 }
 

@@ -11,14 +11,6 @@ import (
 	"f2bc/routes/netnstest"
 )
 
-func prefixes(ss ...string) []netip.Prefix {
-	var ps []netip.Prefix
-	for _, s := range ss {
-		ps = append(ps, netip.MustParsePrefix(s))
-	}
-	return ps
-}
-
 // open returns the kernel of ns with the default settings.
 func open(t testing.TB, ns *netnstest.Namespace) (k *Netlink) {
 	t.Helper()
@@ -60,9 +52,6 @@ func read(t testing.TB, ns *netnstest.Namespace, k *Netlink) (st State) {
 	})
 	return st
 }
-
-var some = prefixes("192.0.2.1/32", "198.51.100.0/24", "203.0.113.5/32", "203.0.113.6/31",
-	"2001:db8::1/128", "2001:db8:1::/48", "2001:db8:2::/64")
 
 func TestSync(t *testing.T) {
 	ns := netnstest.New(t)

@@ -155,27 +155,27 @@ type Kernel interface {
 // host off from what confirm asks.
 var ErrTakenBack = errors.New("additions taken back")
 
-// Commit applies p, additions first. If anything was added, confirm is asked
-// whether the host still reaches what it must; when it answers with an error,
-// this run's additions are taken back, nothing is deleted, and the error is
-// ErrTakenBack wrapping the cause. A nil confirm asks nothing.
+// Commit applies p, additions first. If it tried to add anything, confirm is
+// asked whether the host still reaches what it must; when it answers with an
+// error, this run's additions are taken back, nothing is deleted, and the
+// error is ErrTakenBack wrapping the cause. A nil confirm asks nothing.
 func Commit(ctx context.Context, k Kernel, p Plan, confirm func(context.Context) error) (Result, error) {
 	add := Plan{Add: p.Add, AddRules: p.AddRules, DelRules: p.DelRules}
 	r, err := k.Apply(ctx, add)
-	if err != nil {
-		return r, err
-	}
+	// Half an Apply can cut a host off too, so an error does not end it here.
 	if confirm != nil && len(p.Add)+len(p.AddRules) > 0 {
 		if cause := confirm(ctx); cause != nil {
 			// A signal must not leave a cut-off host behind.
-			u, err := k.Apply(context.WithoutCancel(ctx), add.Undo(r))
-			r.Added -= u.Deleted
-			r.Failed = append(r.Failed, u.Failed...)
-			if err != nil {
-				return r, fmt.Errorf("take back additions: %w, after: %w", err, cause)
+			u, undo := k.Apply(context.WithoutCancel(ctx), add.Undo(r))
+			if undo != nil {
+				return r, fmt.Errorf("take back additions: %w, after: %w", undo, errors.Join(err, cause))
 			}
-			return r, fmt.Errorf("%w: %w", ErrTakenBack, cause)
+			r = Result{Failed: append(r.Failed, u.Failed...)}
+			return r, fmt.Errorf("%w: %w", ErrTakenBack, errors.Join(err, cause))
 		}
+	}
+	if err != nil {
+		return r, err
 	}
 	d, err := k.Apply(ctx, Plan{Del: p.Del})
 	return Result{r.Added + d.Added, r.Deleted + d.Deleted, append(r.Failed, d.Failed...)}, err

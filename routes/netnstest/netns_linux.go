@@ -39,10 +39,14 @@ func New(t testing.TB) *Namespace {
 	}
 	n := &Namespace{t, current(t)}
 	enter(home)
-	t.Cleanup(func() { n.file.Close() })
+	t.Cleanup(n.Close)
 	n.Run("ip", "link", "set", "lo", "up")
 	return n
 }
+
+// Close ends n once its last process and socket are gone; the end of the test
+// does it too.
+func (n *Namespace) Close() { n.file.Close() }
 
 func current(t testing.TB) *os.File {
 	t.Helper()
@@ -108,7 +112,7 @@ func (n *Namespace) Run(command ...string) string {
 func (n *Namespace) Veth(dev string, m *Namespace, peer string, addr, peerAddr []string) {
 	n.t.Helper()
 	ns := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), m.file.Fd())
-	n.Run("ip", "link", "add", dev, "type", "veth", "peer", "name", peer, "netns", ns)
+	n.Run("ip", "link", "add", "name", dev, "type", "veth", "peer", "name", peer, "netns", ns)
 	n.up(dev, addr)
 	m.up(peer, peerAddr)
 }
@@ -119,5 +123,5 @@ func (n *Namespace) up(dev string, addrs []string) {
 		// Duplicate address detection would keep an IPv6 address unusable for a second.
 		n.Run("ip", "addr", "add", a, "dev", dev, "nodad")
 	}
-	n.Run("ip", "link", "set", dev, "up")
+	n.Run("ip", "link", "set", "dev", dev, "up")
 }

@@ -1,0 +1,196 @@
+package routes
+
+import (
+	"bufio"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"f2bc/routes/netnstest"
+)
+
+// scattered returns n different IPv4 addresses, sorted.
+func scattered(n int) []netip.Prefix {
+	seen := make(map[uint32]bool, n)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for len(seen) < n {
+		seen[1<<24+rnd.Uint32N(222<<24)] = true
+	}
+	ps := make([]netip.Prefix, 0, n)
+	for a := range seen {
+		ps = append(ps, netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)}), 32))
+	}
+	slices.SortFunc(ps, Compare)
+	return ps
+}
+
+// BenchmarkInstall100k compares, each in a fresh namespace and on the same
+// 100,000 addresses: what we do, ip(8) reading a file, and a bare socket
+// that is given finished requests, which is as fast as the kernel takes them.
+func BenchmarkInstall100k(b *testing.B) {
+	want := scattered(100_000)
+	b.Run("ours", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			ns := netnstest.New(b)
+			k := open(b, ns)
+			b.StartTimer()
+			if r := converge(b, ns, k, want); r.Added != len(want) {
+				b.Fatalf("added %d", r.Added)
+			}
+			b.StopTimer()
+			ns.Close()
+			b.StartTimer()
+		}
+	})
+	b.Run("ip-batch", func(b *testing.B) {
+		name := filepath.Join(b.TempDir(), "batch")
+		writeBatch(b, name, want)
+		for b.Loop() {
+			b.StopTimer()
+			ns := netnstest.New(b)
+			b.StartTimer()
+			ns.Run("ip", "-force", "-batch", name)
+			b.StopTimer()
+			ns.Close()
+			b.StartTimer()
+		}
+	})
+	b.Run("floor", func(b *testing.B) {
+		sends := finished(want)
+		for b.Loop() {
+			b.StopTimer()
+			ns := netnstest.New(b)
+			b.StartTimer()
+			ns.Do(func() { bareSend(b, sends) })
+			b.StopTimer()
+			ns.Close()
+			b.StartTimer()
+		}
+	})
+}
+
+func writeBatch(b *testing.B, name string, want []netip.Prefix) {
+	f, err := os.Create(name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := bufio.NewWriter(f)
+	for _, p := range want {
+		fmt.Fprintf(w, "route add blackhole %s table 6686 proto 242\n", p)
+	}
+	if err := w.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// finished encodes requests for want in the order of Apply, a batch in each.
+func finished(want []netip.Prefix) [][]byte {
+	s := Settings{}.withDefaults()
+	at := fastOrder(want)
+	var sends [][]byte
+	for lo := 0; lo < len(want); lo += defaultBatch {
+		hi := min(lo+defaultBatch, len(want))
+		var buf []byte
+		for i := lo; i < hi; i++ {
+			body := appendRoute(nil, s.blackhole(want[at(i)]))
+			flags := uint16(unix.NLM_F_REQUEST | unix.NLM_F_CREATE | unix.NLM_F_EXCL)
+			if i == hi-1 {
+				flags |= unix.NLM_F_ACK
+			}
+			buf = order.AppendUint32(buf, uint32(unix.SizeofNlMsghdr+len(body)))
+			buf = order.AppendUint16(buf, unix.RTM_NEWROUTE)
+			buf = order.AppendUint16(buf, flags)
+			buf = order.AppendUint32(buf, uint32(i))
+			buf = order.AppendUint32(buf, 0)
+			buf = append(buf, body...)
+		}
+		sends = append(sends, buf)
+	}
+	return sends
+}
+
+func bareSend(b testing.TB, sends [][]byte) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer unix.Close(fd)
+	answer := make([]byte, 4096)
+	for _, s := range sends {
+		if err := unix.Sendto(fd, s, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+			b.Fatal(err)
+		}
+		n, _, err := unix.Recvfrom(fd, answer, 0)
+		if err != nil || n < 20 || order.Uint32(answer[16:]) != 0 {
+			b.Fatalf("answer %x: %v", answer[:n], err)
+		}
+	}
+}
+
+// BenchmarkDump100k compares a run that has nothing to do with ip(8) listing
+// the same routes.
+func BenchmarkDump100k(b *testing.B) {
+	want := scattered(100_000)
+	ns := netnstest.New(b)
+	k := open(b, ns)
+	converge(b, ns, k, want)
+	b.Run("ours", func(b *testing.B) {
+		for b.Loop() {
+			if p := Diff(want, read(b, ns, k)); !p.IsEmpty() {
+				b.Fatal("not in sync")
+			}
+		}
+	})
+	b.Run("ip-show", func(b *testing.B) {
+		for b.Loop() {
+			cmd := exec.Command("ip", strings.Fields("route show table 6686")...)
+			if err := ns.Start(cmd); err != nil {
+				b.Fatal(err)
+			}
+			if err := cmd.Wait(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkMillion installs 1,000,000 routes and syncs again with a change.
+func BenchmarkMillion(b *testing.B) {
+	want := scattered(1_000_000)
+	for b.Loop() {
+		ns := netnstest.New(b)
+		k := open(b, ns)
+		converge(b, ns, k, want)
+		if r := converge(b, ns, k, want[1:]); r.Added != 0 || r.Deleted != 1 || r.Failed != nil {
+			b.Fatalf("%+v", r)
+		}
+		ns.Close()
+	}
+	b.ReportMetric(float64(peakRSS(b))/1024, "peak-MiB")
+}
+
+// peakRSS returns the most memory this process had so far, in KiB.
+func peakRSS(b *testing.B) int {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	kib := 0
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		b.Fatal(err)
+	}
+	return kib
+}
