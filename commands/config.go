@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"syscall"
@@ -146,17 +147,42 @@ func describeTOML(path string, err error) error {
 	}
 	if decode := (*toml.DecodeError)(nil); errors.As(err, &decode) {
 		row, column := decode.Position()
+		if want := wantedType(decode.Key()); want != "" {
+			return invalidf("%s:%d:%d: key %s: want %s", path, row, column, decode.Key()[0], want)
+		}
 		return invalidf("%s:%d:%d: %s", path, row, column, strings.TrimPrefix(decode.Error(), "toml: "))
 	}
 	return invalidf("%s: %w", path, err)
 }
 
-var knownKeys = []string{"dsn", "password", "password_file", "ssh", "source", "allow", "allow_files", "allow_private", "state_dir"}
+var knownKeys = func() (keys []string) {
+	for field := range reflect.TypeFor[configFile]().Fields() {
+		keys = append(keys, field.Tag.Get("toml"))
+	}
+	return keys
+}()
+
+// wantedType says what a key takes, or nothing if that is not what is wrong.
+func wantedType(key toml.Key) string {
+	for field := range reflect.TypeFor[configFile]().Fields() {
+		if len(key) == 0 || field.Tag.Get("toml") != key[0] {
+			continue
+		}
+		switch field.Type.Kind() {
+		case reflect.Bool:
+			return "true or false"
+		case reflect.Slice:
+			return "a list of texts, such as [\"192.0.2.0/24\"]"
+		default:
+			return "a text in quotes"
+		}
+	}
+	return ""
+}
 
 func (c *config) holdsPassword() bool {
-	// A DSN that does not parse may hold a password as well.
-	dsn, err := store.ParseDSN(c.DSN)
-	return c.Password != "" || dsn.Password != "" || (c.DSN != "" && err != nil)
+	dsn, _ := store.ParseDSN(c.DSN) // one that does not parse may hold a password as well
+	return c.Password != "" || dsn.Password != "" || hidePasswords(c.DSN) != c.DSN
 }
 
 // checkSecret refuses a file with a password that others may read or write.

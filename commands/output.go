@@ -25,6 +25,9 @@ import (
 // maxSyslog bounds the lines of one run in syslog: a file with a million bad lines must not flood it.
 const maxSyslog = 100
 
+// syslogSocket is a variable for tests.
+var syslogSocket = "/dev/log"
+
 // RFC 3164 priorities, facility daemon.
 const (
 	syslogError  = 3<<3 | 3
@@ -35,14 +38,13 @@ type output struct {
 	stdout, stderr io.Writer
 	terminal       bool // stderr is one
 
-	syslogPath string
-	syslog     net.Conn
-	lines      int
-	writeErr   error // the first failed write to stdout
+	syslog   net.Conn
+	lines    int
+	writeErr error // the first failed write to stdout
 }
 
 func newOutput(stdout, stderr io.Writer) *output {
-	o := &output{stderr: stderr, terminal: isTerminal(stderr), syslogPath: "/dev/log"}
+	o := &output{stderr: stderr, terminal: isTerminal(stderr)}
 	o.stdout = &answer{o, stdout}
 	return o
 }
@@ -93,7 +95,7 @@ func (o *output) line(priority int, text string) {
 // toSyslog cannot report its own failure anywhere better than stderr, where the line already is.
 func (o *output) toSyslog(priority int, text string) {
 	if o.syslog == nil {
-		c, err := net.DialTimeout("unixgram", o.syslogPath, time.Second)
+		c, err := net.DialTimeout("unixgram", syslogSocket, time.Second)
 		if err != nil {
 			o.lines = maxSyslog // no second try
 			return

@@ -1,0 +1,93 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain makes f2bc a command for the scripts. It runs as the user whom F2BC_TEST_ROOT says, on the directories of the
+// script instead of the machine's.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"f2bc": func() {
+			syslogSocket = os.Getenv("F2BC_TEST_SYSLOG")
+			home := os.Getenv("HOME")
+			work := filepath.Dir(home)
+			here = func() place {
+				return place{
+					root:       os.Getenv("F2BC_TEST_ROOT") != "",
+					etc:        filepath.Join(work, "etc"),
+					varLib:     filepath.Join(work, "var/lib"),
+					configHome: xdg("XDG_CONFIG_HOME", home, ".config"),
+					stateHome:  xdg("XDG_STATE_HOME", home, ".local/state"),
+				}
+			}
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+			code := Run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr)
+			stop()
+			os.Exit(code)
+		},
+	})
+}
+
+// TestScripts runs testdata/*.txtar, which show how f2bc behaves, one behaviour each.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "../testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("F2BC_SOURCE", "web1")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":        exits,
+			"unprivileged": unprivileged,
+		},
+	})
+}
+
+// exits CODE PROGRAM ARG… runs a program that must end with the exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	if err != nil || neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARG…")
+	}
+	runFor(ts, want, args[1:])
+}
+
+func runFor(ts *testscript.TestScript, want int, args []string) {
+	got := 0
+	err := ts.Exec(args[0], args[1:]...)
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// unprivileged CODE PROGRAM ARG… is exits without root's right to read every file.
+func unprivileged(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	if err != nil || neg {
+		ts.Fatalf("usage: unprivileged CODE PROGRAM ARG…")
+	}
+	args = args[1:]
+	if os.Geteuid() == 0 {
+		if _, err := exec.LookPath("setpriv"); err != nil {
+			ts.Fatalf("setpriv is missing: install the Debian package util-linux")
+		}
+		args = append([]string{"setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"}, args...)
+	}
+	runFor(ts, want, args)
+}
