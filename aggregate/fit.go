@@ -26,11 +26,13 @@ func (e *BudgetError) Error() string {
 // Fit returns the set of at most n prefixes that covers every address of s,
 // no address of avoid (nil avoids nothing; what is in both is left out), and
 // the fewest others, which it counts. One IPv4 address weighs as much as one
-// IPv6 /64, parts of a /64 by their size; n is shared between IPv4 and IPv6 so
-// that the sum is least. The result is an exact optimum, not an approximation.
-// The error is a *BudgetError. s and avoid stay as they are.
+// IPv6 /64, a part of a /64 as much less as it is smaller; n is shared between
+// IPv4 and IPv6 so that the sum is least. The result is an exact optimum, not
+// an approximation. The error is a *BudgetError. s and avoid stay as they are.
 //
-// It takes time in proportion to s.Len() times n, at worst.
+// It is a knapsack on a tree: f(node, k) is the least of covering the node
+// whole and f(left, i) + f(right, k-i) over all i. That takes time in
+// proportion to s.Len() times n at worst; bound.go makes it much less.
 func (s *Set) Fit(n int, avoid *Set) (*Set, Extra, error) {
 	if avoid == nil {
 		avoid = new(Set)
@@ -39,23 +41,24 @@ func (s *Set) Fit(n int, avoid *Set) (*Set, Extra, error) {
 	avoid.normalise()
 	exact := &Set{v4: s.v4.clone(), v6: s.v6.clone()}
 	exact.Remove(avoid)
-	t4, t6 := newTrie(&exact.v4, &avoid.v4), newTrie(&exact.v6, &avoid.v6)
-	least4, least6 := t4.least(0, len(t4.blocks)), t6.least(0, len(t6.blocks))
-	if n < least4+least6 {
-		return nil, Extra{}, &BudgetError{Budget: n, Smallest: least4 + least6}
+	t4 := newTrie(&exact.v4, &avoid.v4, 1)
+	t6 := newTrie(&exact.v6, &avoid.v6, 1.0/(1<<64))
+	smallest4, smallest6 := t4.smallest(), t6.smallest()
+	if n < smallest4+smallest6 {
+		return nil, Extra{}, &BudgetError{Budget: n, Smallest: smallest4 + smallest6}
 	}
 	if n >= len(t4.blocks)+len(t6.blocks) {
 		return exact, Extra{}, nil
 	}
 
-	cost4, cost6 := t4.solve(n-least6), t6.solve(n-least4)
+	lim := findLimit(n, [2]*trie{t4, t6})
+	cost4, cost6 := t4.solve(n-smallest6, lim), t6.solve(n-smallest4, lim)
 	n4, n6 := share(n, cost4, cost6)
 	fitted := &Set{v4: family{dirty: true}, v6: family{six: true, dirty: true}}
-	t4.collect(0, len(t4.blocks), n4, &fitted.v4)
-	t6.collect(0, len(t6.blocks), n6, &fitted.v6)
+	t4.collect(t4.root(), n4, &fitted.v4)
+	t6.collect(t6.root(), n6, &fitted.v6)
 
-	extra6 := cost6.at(n6)
-	whole, part := extra6.hi, extra6.lo
+	whole, part := cost6.at(n6).hi, cost6.at(n6).lo
 	if part > 0 && whole < math.MaxUint64 {
 		whole++
 	}
@@ -66,13 +69,14 @@ func (s *Set) Fit(n int, avoid *Set) (*Set, Extra, error) {
 // weighs 1<<64 IPv6 addresses, so its count is added to the upper word.
 func share(n int, cost4, cost6 costs) (n4, n6 int) {
 	var best [3]uint64
+	found := false
 	for k := cost4.least; k <= cost4.most() && k+cost6.least <= n; k++ {
 		rest := min(n-k, cost6.most())
 		c := cost6.at(rest)
 		hi, carry := bits.Add64(cost4.at(k).lo, c.hi, 0)
 		sum := [3]uint64{carry, hi, c.lo}
-		if n4+n6 == 0 || less3(sum, best) {
-			best, n4, n6 = sum, k, rest
+		if !found || less3(sum, best) {
+			best, n4, n6, found = sum, k, rest, true
 		}
 	}
 	return n4, n6

@@ -3,6 +3,7 @@ package aggregate
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"math/bits"
 	"math/rand/v2"
@@ -111,9 +112,9 @@ func TestFitBruteForce(t *testing.T) {
 	for i, pair := range pairs {
 		t.Run(fmt.Sprint(pair[0].name, " ", pair[1].name), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(2, uint64(i)))
-			cases := 400
+			cases := 1000
 			if pair[0].log == 4 || pair[1].log == 4 {
-				cases = 60
+				cases = 100
 			}
 			for range cases {
 				checkFit(t, pair, r)
@@ -245,4 +246,67 @@ func TestFitWhole(t *testing.T) {
 	if fitted, _, err := new(Set).Fit(0, nil); err != nil || fitted.Len() != 0 {
 		t.Errorf("nothing fitted into nothing: %v, %v", fitted, err)
 	}
+}
+
+// TestFitLimit compares Fit, which looks no further than bound.go says, with
+// the whole knapsack, which the brute force has found right, on sets too large
+// for the brute force.
+func TestFitLimit(t *testing.T) {
+	r := rand.New(rand.NewPCG(10, 0))
+	for range 300 {
+		var set, avoid Set
+		for range 1 + r.IntN(12) { // clusters of every density in both families
+			net4, net6 := r.Uint32(), 0x2001<<48|r.Uint64()>>16
+			size := uint64(1) << r.IntN(10)
+			for range r.IntN(40) {
+				a := u128{lo: uint64(net4) + r.Uint64N(size)&0xffffffff}
+				set.Add(toPrefix(false, a, r.IntN(2)*r.IntN(3)))
+			}
+			for range r.IntN(20) {
+				set.Add(toPrefix(true, u128{net6 + r.Uint64N(size), r.Uint64N(size)}, r.IntN(2)*64))
+			}
+			if r.IntN(2) == 0 {
+				avoid.Add(toPrefix(false, u128{lo: uint64(net4) + r.Uint64N(size)&0xffffffff}, 0))
+				avoid.Add(toPrefix(true, u128{net6 + r.Uint64N(size), 0}, 0))
+			}
+		}
+		set.Remove(&avoid)
+		for range 12 {
+			n := 1 + r.IntN(set.Len()+1)
+			t4, t6 := newTrie(&set.v4, &avoid.v4, 1), newTrie(&set.v6, &avoid.v6, 1.0/(1<<64))
+			least4, least6 := t4.smallest(), t6.smallest()
+			if n < least4+least6 {
+				n = least4 + least6
+			}
+			everything := limit{price: 0, slack: math.Inf(1)}
+			cost4, cost6 := t4.solve(n-least6, everything), t6.solve(n-least4, everything)
+			n4, n6 := share(n, cost4, cost6)
+
+			fitted, extra, err := set.Fit(n, &avoid)
+			if err != nil || fitted.Len() > n {
+				t.Fatalf("Fit(%d): %v, %v", n, fitted, err)
+			}
+			got4, got6 := difference(&fitted.v4, &set.v4), difference(&fitted.v6, &set.v6)
+			want4, want6 := cost4.at(n4), cost6.at(n6)
+			if sum(got4, got6) != sum(want4, want6) || extra.IPv4 != got4.lo {
+				t.Fatalf("Fit(%d) of %v avoiding %v: extra %v and %v, want %v and %v",
+					n, set.Prefixes(), avoid.Prefixes(), got4, got6, want4, want6)
+			}
+		}
+	}
+}
+
+// sum is the weight of extra addresses in both families, here no more than fits.
+func sum(four, six u128) u128 { return six.add(u128{four.lo, 0}) }
+
+// difference is how many addresses f has and g, a part of f, has not.
+func difference(f, g *family) (n u128) {
+	f.normalise()
+	for s := range f.spans {
+		n = n.add(s.last.sub(s.first).next())
+	}
+	for s := range g.spans {
+		n = n.sub(s.last.sub(s.first).next())
+	}
+	return n
 }

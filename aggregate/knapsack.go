@@ -1,150 +1,106 @@
 package aggregate
 
-import "sort"
-
-// trie is the compressed binary trie over one family's blocks. A node is a run
-// of them, blocks[lo:hi]; the smallest block that holds them all stands for
-// it, and its children are the two halves of that block:
-//
-//	            192.0.2.0/29   [0:3]
-//	           /            \
-//	   192.0.2.0/30 [0:2]   192.0.2.5 [2:3]
-//	    /         \
-//	192.0.2.0   192.0.2.3
-//
-// An optimum consists of such nodes: any other prefix could be narrowed to
-// the node of the blocks it covers.
-type trie struct {
-	blocks []block
-	size   []u128  // size[i] is the number of addresses in blocks[:i], modulo 1<<128
-	avoid  *family // normalised
-	budget int
-	// choice[mid][k-2 or more] is how many of k prefixes the left child gets,
-	// for the node whose right child begins at mid: each node has its own mid.
-	choice []choices
-}
-
-// block is a prefix: its first address, and how many bits after it are free.
-type block struct {
-	first u128
-	free  int
-}
-
-func (b block) last() u128 { return b.first.or(lowBits(b.free)) }
-
-// costs[k-least] is the number of extra addresses at best with k prefixes.
-// It never rises with k.
+// costs of a node: extra[k-least] is the number of extra addresses with at
+// most k prefixes, so it never rises. What is left out at either end no
+// optimum needs.
 type costs struct {
 	least int
 	extra []u128
 }
 
-type choices struct {
-	least int
-	left  []uint32
-}
-
 func (c costs) at(k int) u128 { return c.extra[k-c.least] }
 func (c costs) most() int     { return c.least + len(c.extra) - 1 }
 
-func newTrie(f, avoid *family) *trie {
-	t := &trie{avoid: avoid, size: []u128{{}}}
-	for s := range f.spans {
-		for first, free := range s.blocks {
-			b := block{first, free}
-			t.blocks = append(t.blocks, b)
-			t.size = append(t.size, t.size[len(t.size)-1].add(b.last().sub(first).next()))
+// choice of a node: left[k-least] is how many of k prefixes go to the left
+// child, 0 if the node is covered whole.
+type choice struct {
+	least int
+	left  []int32
+}
+
+// solve makes every choice for up to budget prefixes within the limit, and
+// returns the costs of the root.
+func (t *trie) solve(budget int, lim limit) costs {
+	t.choice = make([]choice, len(t.nodes))
+	tables := make([]costs, len(t.nodes))
+	take := func(c child) costs {
+		if c < 0 {
+			return costs{1, []u128{{}}}
 		}
+		table := tables[c]
+		tables[c] = costs{} // used once
+		return table
 	}
-	return t
-}
-
-// node is the block that stands for blocks[lo:hi], and where the right child
-// begins if they are two or more.
-func (t *trie) node(lo, hi int) (b block, mid int) {
-	if hi-lo == 1 {
-		return t.blocks[lo], hi
+	for i, n := range t.nodes {
+		c, left := combine(take(n.left), take(n.right), budget)
+		if !n.avoided {
+			// Up to where the halves can be covered apart, whole.
+			c, left = addWhole(c, left, n.extra)
+		}
+		tables[i], t.choice[i] = t.trim(c, left, t.dear[i].at(lim.price)+lim.slack, lim.price)
 	}
-	b.first = t.blocks[lo].first
-	b.free = b.first.xor(t.blocks[hi-1].first).len()
-	b.first = b.first.andNot(lowBits(b.free))
-	left := block{b.first, b.free - 1}.last()
-	return b, lo + sort.Search(hi-lo, func(i int) bool { return left.less(t.blocks[lo+i].first) })
-}
-
-// allowed says whether b may stand for what it holds.
-func (t *trie) allowed(b block) bool {
-	return !t.avoid.overlaps(span{b.first, b.last()})
-}
-
-// least is the smallest number of prefixes for blocks[lo:hi].
-func (t *trie) least(lo, hi int) int {
-	if hi-lo < 2 {
-		return hi - lo
-	}
-	b, mid := t.node(lo, hi)
-	if t.allowed(b) {
-		return 1
-	}
-	return t.least(lo, mid) + t.least(mid, hi)
-}
-
-// solve fills choice and returns the costs for the whole family with up to
-// budget prefixes, which are no fewer than least.
-func (t *trie) solve(budget int) costs {
 	if len(t.blocks) == 0 {
 		return costs{0, []u128{{}}}
 	}
-	t.budget = budget
-	t.choice = make([]choices, len(t.blocks))
-	return t.solveNode(0, len(t.blocks))
+	return take(t.root())
 }
 
-func (t *trie) solveNode(lo, hi int) costs {
-	if hi-lo == 1 {
-		return costs{1, []u128{{}}}
-	}
-	b, mid := t.node(lo, hi)
-	c, left := combine(t.solveNode(lo, mid), t.solveNode(mid, hi), t.budget)
-	t.choice[mid] = choices{c.least, left}
-	if c.least == 2 && t.allowed(b) {
-		whole := b.last().sub(b.first).next().sub(t.size[hi].sub(t.size[lo]))
-		c = costs{1, append([]u128{whole}, c.extra...)}
-	}
-	return c
-}
-
-// combine finds the best division of every k up to budget between two
-// children, and how much of it the left one gets.
-func combine(a, b costs, budget int) (c costs, left []uint32) {
-	c.least = a.least + b.least
-	n := min(a.most()+b.most(), budget) - c.least + 1
-	c.extra, left = make([]u128, max(n, 0)), make([]uint32, max(n, 0))
-	for k := range c.extra {
-		c.extra[k] = u128{^uint64(0), ^uint64(0)}
-	}
-	for i, x := range a.extra {
-		for j, y := range b.extra[:max(0, min(len(b.extra), n-i))] {
-			if sum := x.add(y); sum.less(c.extra[i+j]) {
-				c.extra[i+j], left[i+j] = sum, uint32(a.least+i)
+// combine finds the best division of every k up to budget between two halves,
+// and how much of it the left one gets. This is where the time goes.
+func combine(a, b costs, budget int) (costs, []int32) {
+	c := costs{least: a.least + b.least}
+	n := max(0, min(a.most()+b.most(), budget)-c.least+1)
+	c.extra = make([]u128, n)
+	left := make([]int32, n)
+	for i, x := range a.extra[:min(len(a.extra), n)] {
+		for j, y := range b.extra[:min(len(b.extra), n-i)] {
+			if sum := x.add(y); left[i+j] == 0 || sum.less(c.extra[i+j]) {
+				c.extra[i+j], left[i+j] = sum, int32(a.least+i)
 			}
 		}
 	}
 	return c, left
 }
 
-// collect puts the best k prefixes for blocks[lo:hi] into f.
-func (t *trie) collect(lo, hi, k int, f *family) {
-	if lo == hi {
+// addWhole extends the table down to one prefix: the node's own.
+func addWhole(c costs, left []int32, extra u128) (costs, []int32) {
+	more := c.least - 1
+	whole := make([]u128, more, more+len(c.extra))
+	for k := range whole {
+		whole[k] = extra
+	}
+	return costs{1, append(whole, c.extra...)}, append(make([]int32, more, more+len(left)), left...)
+}
+
+// trim cuts off both ends what costs more than the most a node may cost.
+func (t *trie) trim(c costs, left []int32, most, price float64) (costs, choice) {
+	tooMuch := func(k int) bool { return t.weight(c.at(k))+price*float64(k) > most }
+	from, to := c.least, c.most()
+	for from < to && tooMuch(from) {
+		from++
+	}
+	for from < to && tooMuch(to) {
+		to--
+	}
+	from, to = from-c.least, to-c.least+1
+	return costs{c.least + from, c.extra[from:to]}, choice{c.least + from, left[from:to]}
+}
+
+// collect puts the best at most k prefixes for c into f.
+func (t *trie) collect(c child, k int, f *family) {
+	if c < 0 {
+		if len(t.blocks) > 0 {
+			f.push(t.blocks[^c].span())
+		}
 		return
 	}
-	b, mid := t.node(lo, hi)
-	if k == 1 {
-		f.push(span{b.first, b.last()})
+	n, ch := t.nodes[c], t.choice[c]
+	k = min(k, ch.least+len(ch.left)-1)
+	left := int(ch.left[k-ch.least])
+	if left == 0 {
+		f.push(n.span())
 		return
 	}
-	c := t.choice[mid]
-	left := int(c.left[k-c.least])
-	t.collect(lo, mid, left, f)
-	t.collect(mid, hi, k-left, f)
+	t.collect(n.left, left, f)
+	t.collect(n.right, k-left, f)
 }
