@@ -13,8 +13,8 @@ import (
 // wider lifts that do, both sorted by prefix.
 func (s *Store) About(ctx context.Context, p netip.Prefix) (reports []Report, wider []Fact, err error) {
 	where, args := overlapping(p)
-	err = s.snapshot(ctx, func(tx *sql.Tx) error {
-		err := s.query(ctx, tx, "SELECT addr, len, source, reason, at FROM lift WHERE "+where, args, func(scan scanner) error {
+	err = s.snapshot(ctx, func(conn *sql.Conn) error {
+		err := s.query(ctx, conn, "SELECT addr, len, source, reason, at FROM lift WHERE "+where, args, func(scan scanner) error {
 			f, err := scanLift(scan)
 			if err == nil && f.Prefix.IsValid() {
 				wider = append(wider, f)
@@ -25,7 +25,7 @@ func (s *Store) About(ctx context.Context, p netip.Prefix) (reports []Report, wi
 			return err
 		}
 		query := "SELECT addr, len, source, reason, at, expires, forced = at, lifted FROM report WHERE " + where
-		return s.query(ctx, tx, query, args, func(scan scanner) error {
+		return s.query(ctx, conn, query, args, func(scan scanner) error {
 			var key rowKey
 			var r Report
 			err := scan(&key.addr, &key.len, &key.source, &key.reason, &r.At, &r.Expires, &r.Forced, &r.Lifted)

@@ -54,9 +54,9 @@ func (l *lifts) newest(p netip.Prefix, source, reason string) (at Time) {
 }
 
 // readLifts reads all wider lifts.
-func (s *Store) readLifts(ctx context.Context, tx *sql.Tx) (*lifts, error) {
+func (s *Store) readLifts(ctx context.Context, conn *sql.Conn) (*lifts, error) {
 	l := &lifts{}
-	err := s.query(ctx, tx, "SELECT addr, len, source, reason, at FROM lift", nil, func(scan scanner) error {
+	err := s.query(ctx, conn, "SELECT addr, len, source, reason, at FROM lift", nil, func(scan scanner) error {
 		f, err := scanLift(scan)
 		if err == nil && f.Prefix.IsValid() {
 			l.add(f)

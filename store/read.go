@@ -3,10 +3,11 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // Report is the latest report of one source and reason on a prefix, as the store has it.
@@ -87,17 +88,17 @@ func newBan(reports []Report) Ban {
 	return b
 }
 
-// active reads the active reports that pass the filter. Unless whole is set, only prefix and forced are filled in: a
-// million rows are read in the time that their columns take.
+// active reads the active reports that pass the filter. Unless whole is set, only prefix and forced are filled in, since
+// a million rows take as long as their columns.
 //
 // Lifts by NOT EXISTS cost 3 to 6 times the bare read, so the wider ones are read first and applied here.
 func (s *Store) active(ctx context.Context, f Filter, whole bool, yield func(Report)) error {
-	err := s.snapshot(ctx, func(tx *sql.Tx) error {
-		lifts, err := s.readLifts(ctx, tx)
+	err := s.snapshot(ctx, func(conn *sql.Conn) error {
+		lifts, err := s.readLifts(ctx, conn)
 		if err != nil {
 			return err
 		}
-		columns := "addr, len, forced = at"
+		columns := "addr, CASE WHEN forced = at THEN len + 256 ELSE len END"
 		if lifts.any() || whole {
 			columns += ", at"
 		}
@@ -108,32 +109,41 @@ func (s *Store) active(ctx context.Context, f Filter, whole bool, yield func(Rep
 			columns += ", expires"
 		}
 		query, args := s.activeQuery(columns, f)
-
-		var key rowKey
-		var r Report
-		dest := []any{&key.addr, &key.len, &r.Forced, &r.At, &key.source, &key.reason, &r.Expires}
-		return s.query(ctx, tx, query, args, func(scan scanner) error {
-			if err := scan(dest[:strings.Count(columns, ",")+1]...); err != nil {
-				return err
-			}
-			var err error
-			if r.Prefix, err = key.prefix(); err != nil {
+		return s.queryRaw(ctx, conn, query, args, func(row []driver.Value) {
+			r, err := activeReport(row)
+			if err != nil {
 				s.warn("skipped a report that makes no sense: %v", err)
-				return nil
-			}
-			if lifts.named || whole {
-				r.Source, r.Reason = string(key.source), string(key.reason)
-			}
-			if r.At > lifts.newest(r.Prefix, r.Source, r.Reason) || !lifts.any() {
+			} else if r.At > lifts.newest(r.Prefix, r.Source, r.Reason) || !lifts.any() {
 				yield(r)
 			}
-			return nil
 		})
 	})
 	if err != nil {
 		return fmt.Errorf("read from %v: %w", s.dsn, withHint(err))
 	}
 	return nil
+}
+
+// activeReport reads as many of the columns addr, len (256 more if forced), at, source, reason, expires as row has.
+func activeReport(row []driver.Value) (r Report, err error) {
+	addr, _ := row[0].([]byte)
+	len64, _ := row[1].(int64)
+	r.Forced = len64 >= 256
+	if r.Prefix, err = prefixOf(addr, int(len64&255)); err != nil || len(row) == 2 {
+		return r, err
+	}
+	at, _ := row[2].(int64)
+	r.At = Time(at)
+	if len(row) > 3 {
+		source, _ := row[3].([]byte)
+		reason, _ := row[4].([]byte)
+		r.Source, r.Reason = string(source), string(reason)
+	}
+	if len(row) > 5 {
+		expires, _ := row[5].(int64)
+		r.Expires = Time(expires)
+	}
+	return r, nil
 }
 
 // activeQuery returns the statement that reads the columns of active reports, wider lifts not yet applied.
@@ -156,19 +166,26 @@ func (s *Store) activeQuery(columns string, f Filter) (query string, args []any)
 	return query, args
 }
 
-// snapshot runs f in a transaction in which all reads see the same moment.
-func (s *Store) snapshot(ctx context.Context, f func(*sql.Tx) error) error {
+// snapshot runs f on a connection in a transaction in which all reads see the same moment.
+func (s *Store) snapshot(ctx context.Context, f func(*sql.Conn) error) error {
 	// Beginning is retried, reading is not: what was yielded cannot be taken back.
+	var conn *sql.Conn
 	var tx *sql.Tx
 	err := s.retry(ctx, func(context.Context) (err error) {
-		tx, err = s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+		if conn, err = s.db.Conn(ctx); err != nil {
+			return err
+		}
+		if tx, err = conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}); err != nil {
+			conn.Close()
+		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	defer conn.Close()
 	defer tx.Rollback()
-	return f(tx)
+	return f(conn)
 }
 
 // rowKey is the key of a report or a lift as a row has it.
@@ -178,14 +195,44 @@ type rowKey struct {
 	source, reason sql.RawBytes
 }
 
-// prefix returns the prefix of the row, which may have been written by somebody else.
-func (k *rowKey) prefix() (netip.Prefix, error) {
-	a, ok := netip.AddrFromSlice(k.addr)
-	p := netip.PrefixFrom(a, k.len)
+func (k *rowKey) prefix() (netip.Prefix, error) { return prefixOf(k.addr, k.len) }
+
+// prefixOf returns the prefix of a row, which may have been written by somebody else.
+func prefixOf(addr []byte, bits int) (netip.Prefix, error) {
+	a, ok := netip.AddrFromSlice(addr)
+	p := netip.PrefixFrom(a, bits)
 	if !ok || !p.IsValid() || p.Masked() != p || a.Is4In6() {
-		return netip.Prefix{}, fmt.Errorf("addr %x, len %d: not a masked prefix", []byte(k.addr), k.len)
+		return netip.Prefix{}, fmt.Errorf("addr %x, len %d: not a masked prefix", addr, bits)
 	}
 	return p, nil
+}
+
+// queryRaw calls each for every row, as the driver has it: database/sql would take as long again to convert a million
+// of them. The arguments may be Time and []byte.
+func (s *Store) queryRaw(ctx context.Context, conn *sql.Conn, query string, args []any, each func([]driver.Value)) error {
+	named := make([]driver.NamedValue, len(args))
+	for i, arg := range args {
+		if t, ok := arg.(Time); ok {
+			arg = int64(t)
+		}
+		named[i] = driver.NamedValue{Ordinal: i + 1, Value: arg}
+	}
+	return conn.Raw(func(c any) error {
+		rows, err := c.(driver.QueryerContext).QueryContext(ctx, query, named)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		row := make([]driver.Value, len(rows.Columns()))
+		for {
+			if err := rows.Next(row); err == io.EOF {
+				return nil
+			} else if err != nil {
+				return err
+			}
+			each(row)
+		}
+	})
 }
 
 type scanner func(dest ...any) error
