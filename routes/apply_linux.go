@@ -26,21 +26,39 @@ const create = netlink.Create | netlink.Excl
 // Apply makes the changes of p and names those the kernel refused. What is
 // there already and what is gone already is no failure.
 func (k *Netlink) Apply(ctx context.Context, p Plan) (Result, error) {
+	var r Result
+	err := k.change(func() error {
+		if err := k.rules(ctx, "delete", p.DelRules, &r); err != nil {
+			return err
+		}
+		if err := k.add(ctx, p.Add, &r); err != nil {
+			return err
+		}
+		if err := k.rules(ctx, "add", p.AddRules, &r); err != nil {
+			return err
+		}
+		at := fastOrder(p.Del)
+		return k.delete(ctx, len(p.Del), func(i int) Route { return k.settings.blackhole(p.Del[at(i)]) }, &r)
+	})
+	return r, err
+}
+
+// change runs f, which sends, alone. A socket on which f failed is not used
+// again: answers to what f sent may still come.
+func (k *Netlink) change(f func() error) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var r Result
-	if err := k.rules(ctx, "delete", p.DelRules, &r); err != nil {
-		return r, err
+	if k.conn == nil {
+		if err := k.dial(); err != nil {
+			return err
+		}
 	}
-	if err := k.add(ctx, p.Add, &r); err != nil {
-		return r, err
+	err := f()
+	if err != nil {
+		k.conn.Close()
+		k.conn = nil
 	}
-	if err := k.rules(ctx, "add", p.AddRules, &r); err != nil {
-		return r, err
-	}
-	at := fastOrder(p.Del)
-	err := k.delete(ctx, len(p.Del), func(i int) Route { return k.settings.blackhole(p.Del[at(i)]) }, &r)
-	return r, err
+	return err
 }
 
 func (k *Netlink) rules(ctx context.Context, op string, families []Family, r *Result) error {
@@ -174,7 +192,7 @@ func (k *Netlink) sendBatch(req request, lo, hi int, refused func(i int, err err
 		switch {
 		case err == nil:
 		case errors.Is(err, unix.EPERM): // it would be each one's answer
-			return fmt.Errorf("changing routes needs root or CAP_NET_ADMIN: %w", err)
+			return fmt.Errorf("changing routes needs root or CAP_NET_ADMIN: %w", unix.EPERM)
 		case errors.As(err, &op) && seq != 0:
 			failed = append(failed, *op)
 		case errors.Is(err, unix.ENOBUFS):

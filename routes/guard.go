@@ -19,6 +19,22 @@ func (e Entry) Shields(ban netip.Prefix) bool {
 	return ban.Overlaps(e.Prefix) && (!e.Network || ban.Bits() < e.Prefix.Bits())
 }
 
+// Widen returns an IPv6 ban widened to bits, 0 to 128. It stays as it is where it is
+// wider already, and where the wider one would take in a connected network
+// that the ban does not: one neighbour is banned then, not all of them.
+func Widen(ban netip.Prefix, bits int, guard []Entry) netip.Prefix {
+	if ban.Addr().Is4() || ban.Bits() <= bits {
+		return ban
+	}
+	wide := netip.PrefixFrom(ban.Addr(), bits).Masked()
+	for _, e := range guard {
+		if e.Network && bits <= e.Prefix.Bits() && wide.Overlaps(e.Prefix) {
+			return ban
+		}
+	}
+	return wide
+}
+
 // Guard collects the entries of this host. The zero value reads the files
 // where Linux keeps them. A file that does not exist says nothing, one that
 // cannot be read is an error.

@@ -19,8 +19,8 @@ type Netlink struct {
 	settings Settings
 	batch    int // requests a send
 
-	mu   sync.Mutex // one Apply at a time
-	conn *netlink.Conn
+	mu   sync.Mutex    // one Apply at a time
+	conn *netlink.Conn // nil after an error
 	buf  []byte        // for a batch
 	port atomic.Uint32 // of conn: how Watch tells our changes from others'
 }
@@ -66,6 +66,9 @@ func (k *Netlink) dial() error {
 func (k *Netlink) Close() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.conn == nil {
+		return nil
+	}
 	return k.conn.Close()
 }
 
@@ -173,9 +176,12 @@ func (k *Netlink) readRoutes(ctx context.Context, f Family, st *State) error {
 	if errors.Is(err, unix.ENOENT) { // no table until the first route
 		err = nil
 	}
-	if part := st.Ours[ours:]; err == nil && !slices.IsSortedFunc(part, Compare) {
+	// A dump of IPv6 may give a route twice while others are added, and an IPv4
+	// one gives the narrower of two with the same address first.
+	if part := st.Ours[ours:]; !slices.IsSortedFunc(part, Compare) {
 		slices.SortFunc(part, Compare)
 	}
+	st.Ours = slices.Compact(st.Ours)
 	return err
 }
 

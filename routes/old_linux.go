@@ -45,9 +45,9 @@ func (k *Netlink) DeleteOld(ctx context.Context, old []Route) (Result, error) {
 			return Result{}, fmt.Errorf("delete %s: not a blackhole of the old scripts", r)
 		}
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	var r Result
-	err := k.delete(ctx, len(old), func(i int) Route { return old[i] }, &r)
+	err := k.change(func() error {
+		return k.delete(ctx, len(old), func(i int) Route { return old[i] }, &r)
+	})
 	return r, err
 }

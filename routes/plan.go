@@ -31,8 +31,8 @@ func Diff(want []netip.Prefix, state State) Plan {
 		v4, _ := slices.BinarySearchFunc(want, IPv6, func(p netip.Prefix, f Family) int { return int(familyOf(p)) - int(f) })
 		want = want[:v4]
 	}
-	var p Plan
 	ours := state.Ours
+	p := Plan{Add: slices.Grow([]netip.Prefix(nil), max(len(want)-len(ours), 0)), Del: slices.Grow([]netip.Prefix(nil), max(len(ours)-len(want), 0))}
 	for len(want) > 0 || len(ours) > 0 {
 		switch {
 		case len(ours) == 0 || len(want) > 0 && Compare(want[0], ours[0]) < 0:

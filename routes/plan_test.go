@@ -268,6 +268,31 @@ func TestShields(t *testing.T) {
 	}
 }
 
+func TestWiden(t *testing.T) {
+	guard := []Entry{
+		{Prefix: netip.MustParsePrefix("2001:db8:5::/64"), Network: true},
+		{Prefix: netip.MustParsePrefix("2001:db8:6::1/128")},
+	}
+	for _, c := range []struct {
+		ban  string
+		bits int
+		want string
+	}{
+		{"2001:db8:7::9/128", 64, "2001:db8:7::/64"},
+		{"2001:db8:6::9/128", 64, "2001:db8:6::/64"}, // the single address is carved out of it
+		{"2001:db8:5::9/128", 64, "2001:db8:5::9/128"},
+		{"2001:db8:5::9/128", 56, "2001:db8:5::9/128"},
+		{"2001:db8:5::9/128", 96, "2001:db8:5::/96"},
+		{"2001:db8:5:1::9/128", 56, "2001:db8:5:1::9/128"},
+		{"2001:db8:7::/48", 64, "2001:db8:7::/48"},
+		{"203.0.113.5/32", 24, "203.0.113.5/32"},
+	} {
+		if got := Widen(netip.MustParsePrefix(c.ban), c.bits, guard).String(); got != c.want {
+			t.Errorf("%s to /%d: %s, want %s", c.ban, c.bits, got, c.want)
+		}
+	}
+}
+
 func TestCut(t *testing.T) {
 	conn := func(remote string) Connection {
 		return Connection{Local: netip.MustParseAddrPort("192.0.2.200:22"), Remote: netip.MustParseAddrPort(remote)}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"f2bc/routes/netnstest"
@@ -100,27 +101,60 @@ func TestLostAnswers(t *testing.T) {
 	})
 }
 
-// While someone else changes the table all the time, a dump still returns
-// everything that is ours.
-func TestReadWhileItChanges(t *testing.T) {
+// While someone else changes the tables all the time, a run still ends with
+// what is wanted.
+func TestSyncWhileItChanges(t *testing.T) {
 	ns := netnstest.New(t)
 	k := open(t, ns)
-	want := scattered(5000)
-	converge(t, ns, k, want)
+	want := slices.Concat(scattered(5000), some[4:])
+	for i := range 5000 {
+		want = append(want, netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 9, 13: byte(i % 100), 15: byte(i / 100)}), 128))
+	}
+	slices.SortFunc(want, Compare)
 	cmd := exec.Command("sh", "-c", `while :; do
-		ip route add unreachable 223.255.255.1 table 6686; ip route add unreachable 1.0.0.0/30 table 6686
-		ip route del unreachable 223.255.255.1 table 6686; ip route del unreachable 1.0.0.0/30 table 6686
+		for r in 223.255.255.1 1.0.0.0/30 2001:db8::/127 2001:db8:9::/120 2001:db8:ffff::1; do ip route add unreachable $r table 6686; done
+		for r in 223.255.255.1 1.0.0.0/30 2001:db8::/127 2001:db8:9::/120 2001:db8:ffff::1; do ip route del unreachable $r table 6686; done
 	done`)
 	if err := ns.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
-	for range 50 {
-		if st := read(t, ns, k); !slices.Equal(st.Ours, want) {
-			t.Fatalf("read %d of %d", len(st.Ours), len(want))
-		}
+	for i := range 30 {
+		converge(t, ns, k, want)
+		converge(t, ns, k, want[i:])
 	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	if r := converge(t, ns, k, want); r.Failed != nil {
+		t.Errorf("%+v", r)
+	}
+	if st := read(t, ns, k); !slices.Equal(st.Ours, want) {
+		t.Errorf("there are %d of %d", len(st.Ours), len(want))
+	}
+}
+
+// A dump that a change interrupts is repeated from the start. The kernel says
+// so for addresses, so they are what is dumped here.
+func TestInterruptedDump(t *testing.T) {
+	ns := netnstest.New(t)
+	var commands []string
+	for i := range 3000 {
+		commands = append(commands, fmt.Sprintf("addr add 10.0.%d.%d/32 dev lo", i/250, i%250))
+	}
+	batch(t, ns, "-4", commands)
+	attempts, n := 0, 0
+	body := make([]byte, unix.SizeofIfAddrmsg)
+	body[0] = unix.AF_INET
+	ns.Do(func() {
+		err := dump(t.Context(), unix.NETLINK_ROUTE, unix.RTM_GETADDR, body, func() { attempts++; n = 0 }, func(netlink.Message) error {
+			if n++; n == 1 && attempts == 1 {
+				ns.Run("ip", "addr", "add", "10.1.0.1/32", "dev", "lo")
+			}
+			return nil
+		})
+		if err != nil || attempts != 2 || n != 3000+1+1 {
+			t.Errorf("%d addresses in attempt %d, %v", n, attempts, err)
+		}
+	})
 }
 
 func TestCancelled(t *testing.T) {
@@ -134,6 +168,40 @@ func TestCancelled(t *testing.T) {
 		}
 	})
 	if st := read(t, ns, k); st.Ours != nil {
+		t.Errorf("%v", st.Ours)
+	}
+}
+
+// Without CAP_NET_ADMIN reading works and the first change says what is missing.
+func TestNotRoot(t *testing.T) {
+	ns := netnstest.New(t)
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = []string{"F2BC_TEST_SYNC=1"}
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	var out strings.Builder
+	cmd.Stderr = &out
+	if err := ns.Start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	if want := "add routes: changing routes needs root or CAP_NET_ADMIN: operation not permitted\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}
+
+// A failed change leaves nothing behind that the next one could take for an answer.
+func TestChangeAfterError(t *testing.T) {
+	ns := netnstest.New(t)
+	k := open(t, ns)
+	k.conn.Close()
+	ns.Do(func() {
+		if _, err := k.Apply(t.Context(), Plan{Add: some}); err == nil {
+			t.Error("no error on a closed socket")
+		}
+	})
+	converge(t, ns, k, some)
+	if st := read(t, ns, k); !slices.Equal(st.Ours, some) {
 		t.Errorf("%v", st.Ours)
 	}
 }
