@@ -9,7 +9,7 @@ import (
 // for both and done on u128; only what is kept differs, because a million
 // IPv4 bans in 4 MB instead of 16 or 32 is what makes export cheap.
 type family struct {
-	six bool // IPv6: hosts6 and ranges6 are used; else hosts4 and ranges4
+	six bool // IPv6, set by Set.families: hosts6 and ranges6 are used; else hosts4 and ranges4
 
 	// The invariant, binding all four slices unless dirty: strictly ascending,
 	// and no two entries overlap or touch, neither inside a slice nor between
@@ -60,12 +60,17 @@ func (f *family) push(s span) {
 	}
 }
 
+// add appends a span in any order.
+func (f *family) add(s span) {
+	f.push(s)
+	f.dirty = true
+}
+
 // absorb appends everything in g, which is of the same IP version or empty.
 func (f *family) absorb(g *family) {
 	if g.empty() {
 		return
 	}
-	f.six = g.six
 	f.hosts4 = append(f.hosts4, g.hosts4...)
 	f.ranges4 = append(f.ranges4, g.ranges4...)
 	f.hosts6 = append(f.hosts6, g.hosts6...)

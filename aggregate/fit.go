@@ -41,8 +41,9 @@ func (s *Set) Fit(n int, avoid *Set) (*Set, Extra, error) {
 	avoid.normalise()
 	exact := &Set{v4: s.v4.clone(), v6: s.v6.clone()}
 	exact.Remove(avoid)
-	t4 := newTrie(&exact.v4, &avoid.v4, 1)
-	t6 := newTrie(&exact.v6, &avoid.v6, 1.0/(1<<64))
+	from, never := exact.families(), avoid.families()
+	t4 := newTrie(from[0], never[0], 1)
+	t6 := newTrie(from[1], never[1], 1.0/(1<<64))
 	smallest4, smallest6 := t4.smallest(), t6.smallest()
 	if n < smallest4+smallest6 {
 		return nil, Extra{}, &BudgetError{Budget: n, Smallest: smallest4 + smallest6}
@@ -54,9 +55,10 @@ func (s *Set) Fit(n int, avoid *Set) (*Set, Extra, error) {
 	lim := findLimit(n, [2]*trie{t4, t6})
 	cost4, cost6 := t4.solve(n-smallest6, lim), t6.solve(n-smallest4, lim)
 	n4, n6 := share(n, cost4, cost6)
-	fitted := &Set{v4: family{dirty: true}, v6: family{six: true, dirty: true}}
-	t4.collect(t4.root(), n4, &fitted.v4)
-	t6.collect(t6.root(), n6, &fitted.v6)
+	fitted := new(Set)
+	to := fitted.families()
+	t4.collect(t4.root(), n4, to[0])
+	t6.collect(t6.root(), n6, to[1])
 
 	whole, part := cost6.at(n6).hi, cost6.at(n6).lo
 	if part > 0 && whole < math.MaxUint64 {

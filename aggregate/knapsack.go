@@ -90,7 +90,7 @@ func (t *trie) trim(c costs, left []int32, most, price float64) (costs, choice) 
 func (t *trie) collect(c child, k int, f *family) {
 	if c < 0 {
 		if len(t.blocks) > 0 {
-			f.push(t.blocks[^c].span())
+			f.add(t.blocks[^c].span())
 		}
 		return
 	}
@@ -98,7 +98,7 @@ func (t *trie) collect(c child, k int, f *family) {
 	k = min(k, ch.least+len(ch.left)-1)
 	left := int(ch.left[k-ch.least])
 	if left == 0 {
-		f.push(n.span())
+		f.add(n.span())
 		return
 	}
 	t.collect(n.left, left, f)

@@ -65,3 +65,69 @@ func parseIPv4(b []byte) (addr uint32, n int) {
 		n++
 	}
 }
+
+// hexDigits is the value of every hexadecimal digit, 16 for other bytes.
+var hexDigits = func() (t [256]uint8) {
+	for c := range t {
+		t[c] = 16
+	}
+	for v, c := range "0123456789abcdef" {
+		t[c] = uint8(v)
+		t[strings.ToUpper(string(c))[0]] = uint8(v)
+	}
+	return t
+}()
+
+// parseIPv6 is parseIPv4 for IPv6 written in hexadecimal only, outside
+// ::ffff:0:0/96; b ends with a newline or goes on after one.
+func parseIPv6(b []byte) (addr u128, n int) {
+	var words [8]uint64
+	count, gap := 0, -1 // gap is how many words come before ::
+	if b[0] == ':' {
+		if b[1] != ':' {
+			return u128{}, 0
+		}
+		gap, n = 0, 2
+	}
+	for count < 8 {
+		begin, word := n, uint64(0)
+		for n < begin+4 && hexDigits[b[n]] < 16 {
+			word = word<<4 | uint64(hexDigits[b[n]])
+			n++
+		}
+		if n == begin {
+			if gap == count {
+				break // :: ends it
+			}
+			return u128{}, 0
+		}
+		words[count] = word
+		count++
+		if b[n] != ':' {
+			break
+		}
+		n++
+		if b[n] == ':' {
+			if gap >= 0 {
+				return u128{}, 0
+			}
+			gap = count
+			n++
+		}
+	}
+	if gap < 0 && count < 8 || gap >= 0 && count == 8 || b[n-1] == ':' && gap != count {
+		return u128{}, 0
+	}
+	if gap >= 0 { // move what follows the gap to the end
+		copy(words[gap+8-count:], words[gap:count])
+		clear(words[gap : gap+8-count])
+	}
+	for i := range 4 {
+		addr.hi = addr.hi<<16 | words[i]
+		addr.lo = addr.lo<<16 | words[i+4]
+	}
+	if addr.hi == 0 && addr.lo>>32 == 0xffff {
+		return u128{}, 0
+	}
+	return addr, n
+}

@@ -22,7 +22,6 @@ var errTooLong = errors.New("line longer than 256 KiB")
 // A regular *os.File, which must not be written meanwhile, is read by two
 // workers. The error is that of the reader; what was read before it is added.
 func (s *Set) Read(r io.Reader, bad func(line int, text string, err error)) error {
-	s.v4.dirty = true
 	if f, ok := r.(*os.File); ok {
 		start, size := remaining(f)
 		if size > 4*chunk {
@@ -183,29 +182,40 @@ func (sc *scanner) lines(buf []byte, i, end int) {
 	if sc.first && sc.line == 0 && bytes.HasPrefix(buf[i:end], byteOrderMark) {
 		i += len(byteOrderMark)
 	}
-	hosts := sc.set.v4.hosts4
-	for i < end {
-		sc.line++
+	families := sc.set.families()
+	v4, v6 := families[0], families[1]
+	v4.dirty, v6.dirty = true, true
+	for ; i < end; sc.line++ {
 		if addr, n := parseIPv4(buf[i:]); n > 0 {
-			n += i
-			if buf[n] == '\r' {
-				n++
+			if next := lineEnd(buf, i+n); next > 0 {
+				v4.hosts4 = append(v4.hosts4, addr)
+				i = next
+				continue
 			}
-			if buf[n] == '\n' {
-				hosts = append(hosts, addr)
-				i = n + 1
+		} else if addr, n := parseIPv6(buf[i:]); n > 0 {
+			if next := lineEnd(buf, i+n); next > 0 {
+				v6.hosts6 = append(v6.hosts6, addr)
+				i = next
 				continue
 			}
 		}
 		n := i + bytes.IndexByte(buf[i:end], '\n')
-		sc.set.v4.hosts4 = hosts
 		if err := sc.set.addLine(buf[i:n]); err != nil {
-			sc.bad(sc.line, quote(buf[i:n]), err)
+			sc.bad(sc.line+1, quote(buf[i:n]), err)
 		}
-		hosts = sc.set.v4.hosts4
 		i = n + 1
 	}
-	sc.set.v4.hosts4 = hosts
+}
+
+// lineEnd is where the next line begins if this one ends at n, else 0.
+func lineEnd(buf []byte, n int) int {
+	if buf[n] == '\r' {
+		n++
+	}
+	if buf[n] == '\n' {
+		return n + 1
+	}
+	return 0
 }
 
 var byteOrderMark = []byte("\xef\xbb\xbf")

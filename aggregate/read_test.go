@@ -289,6 +289,29 @@ func FuzzParseIPv4(f *testing.F) {
 	})
 }
 
+// FuzzParseIPv6 is the same for IPv6: all that netip takes but zones, dotted
+// ends and ::ffff:0:0/96, and nothing else.
+func FuzzParseIPv6(f *testing.F) {
+	for _, s := range []string{"::", "::1", "1::", "2001:db8::1", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1::3:4:5:6:7:8",
+		"1:2:3:4:5:6:7:8::", "1:2:3:4::5:6:7:8", "1:::2", "1::2::3", "12345::", "1:", ":1", ":", "1:2:3:4:5:6:7:", "1:2:3:4:5:6:7:8:", "ABCD:ef01::", "::ffff:1.2.3.4", "::ffff:102:304", "::fffe:102:304", "::1%a"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		addr, n := parseIPv6([]byte(text + "\n"))
+		want, err := netip.ParseAddr(text)
+		if err == nil && want.Is6() && !want.Is4In6() && want.Zone() == "" && !strings.Contains(text, ".") && n != len(text) {
+			t.Fatalf("parseIPv6(%q) takes %d bytes", text, n)
+		}
+		if n == 0 {
+			return
+		}
+		want, err = netip.ParseAddr(text[:n])
+		if got := toPrefix(true, addr, 0).Addr(); err != nil || got != want || got.Is4In6() {
+			t.Fatalf("parseIPv6(%q) takes %d bytes, %v", text, n, got)
+		}
+	})
+}
+
 // FuzzRead compares Read with naiveRead, and what is written with what was
 // read: written and read again the set is the same.
 func FuzzRead(f *testing.F) {

@@ -26,6 +26,13 @@ type Set struct {
 	v4, v6 family
 }
 
+// families are IPv4 and IPv6. The zero value of the second does not know yet
+// which it is.
+func (s *Set) families() [2]*family {
+	s.v6.six = true
+	return [2]*family{&s.v4, &s.v6}
+}
+
 // Add adds the addresses of p, masked and unmapped (::ffff:192.0.2.1/128 is
 // 192.0.2.1/32). It panics if p is not valid: ignoring it would lose a ban.
 func (s *Set) Add(p netip.Prefix) {
@@ -36,9 +43,7 @@ func (s *Set) Add(p netip.Prefix) {
 		return
 	}
 	f, sp := s.locate(p)
-	f.six = f == &s.v6
-	f.push(sp)
-	f.dirty = true
+	f.add(sp)
 }
 
 // AddSet adds every address of t.
@@ -46,15 +51,19 @@ func (s *Set) AddSet(t *Set) {
 	if s == t {
 		return
 	}
-	s.v4.absorb(&t.v4)
-	s.v6.absorb(&t.v6)
+	other := t.families()
+	for i, f := range s.families() {
+		f.absorb(other[i])
+	}
 }
 
 // Remove takes every address of t out of s, exactly: what surrounds an
 // address of t stays.
 func (s *Set) Remove(t *Set) {
-	s.v4.subtract(&t.v4)
-	s.v6.subtract(&t.v6)
+	other := t.families()
+	for i, f := range s.families() {
+		f.subtract(other[i])
+	}
 }
 
 // RemovePrefix is Remove of the addresses of p. It panics if p is not valid.
@@ -89,18 +98,19 @@ func (s *Set) IPv6() *Set { return &Set{v6: s.v6.clone()} }
 // Prefixes that are no longer than bits stay. Remove allows after it.
 func (s *Set) Widen6(bits int) {
 	free := lowBits(128 - bits)
-	in := s.v6
-	s.v6 = family{six: true, dirty: true}
+	in := s.families()[1]
+	var out Set
 	for sp := range in.spans {
-		s.v6.push(span{sp.first.andNot(free), sp.last.or(free)})
+		out.families()[1].add(span{sp.first.andNot(free), sp.last.or(free)})
 	}
+	*in = out.v6
 }
 
 // All yields the fewest prefixes that have exactly the addresses of the set,
 // ascending, IPv4 before IPv6. The set must not change meanwhile.
 func (s *Set) All() iter.Seq[netip.Prefix] {
 	return func(yield func(netip.Prefix) bool) {
-		for _, f := range []*family{&s.v4, &s.v6} {
+		for _, f := range s.families() {
 			f.normalise()
 			for sp := range f.spans {
 				for first, free := range sp.blocks {
@@ -125,7 +135,7 @@ func (s *Set) Prefixes() []netip.Prefix {
 // Len is the number of prefixes All yields.
 func (s *Set) Len() int {
 	n := 0
-	for _, f := range []*family{&s.v4, &s.v6} {
+	for _, f := range s.families() {
 		f.normalise()
 		n += f.hosts()
 		for j := range f.ranges() {
@@ -138,8 +148,9 @@ func (s *Set) Len() int {
 }
 
 func (s *Set) normalise() {
-	s.v4.normalise()
-	s.v6.normalise()
+	for _, f := range s.families() {
+		f.normalise()
+	}
 }
 
 // locate gives the family of p and the span of its addresses.
@@ -154,11 +165,11 @@ func (s *Set) locate(p netip.Prefix) (*family, span) {
 	if a.Is4() {
 		b := a.As4()
 		first, free := u128{lo: uint64(binary.BigEndian.Uint32(b[:]))}, lowBits(32-bits)
-		return &s.v4, span{first.andNot(free), first.or(free)}
+		return s.families()[0], span{first.andNot(free), first.or(free)}
 	}
 	b := a.As16()
 	first, free := u128{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}, lowBits(128-bits)
-	return &s.v6, span{first.andNot(free), first.or(free)}
+	return s.families()[1], span{first.andNot(free), first.or(free)}
 }
 
 // toPrefix is the prefix of first with so many free bits.

@@ -56,7 +56,7 @@ func appendIPv4(b []byte, addr uint32, free int) []byte {
 // (which ends the line: WriteText(w, "deny ", ";\n")). Every call of w.Write
 // carries whole lines, and there is only one at a time.
 func (s *Set) WriteText(w io.Writer, head, tail string) error {
-	for _, f := range []*family{&s.v4, &s.v6} {
+	for _, f := range s.families() {
 		f.normalise()
 		if err := f.writeText(w, head, tail); err != nil {
 			return err

@@ -31,15 +31,16 @@ func (w *lineWriter) Write(b []byte) (int, error) {
 // large has more entries than a piece in every mixture of hosts and ranges,
 // and ranges of 62 and 254 prefixes.
 func large() *Set {
-	set := &Set{v6: family{six: true, dirty: true}}
+	set := new(Set)
+	families := set.families()
 	for _, p := range random4(4 * pieceSize) {
 		set.Add(p)
 	}
 	for i := range uint32(3 * pieceSize) {
 		// The /20 without its ends: 22 prefixes each.
 		first, last := u128{lo: uint64(i<<13 | 1)}, u128{lo: uint64(i<<13 | 4094)}
-		set.v4.push(span{first, last})
-		set.v6.push(span{u128{uint64(i) << 40, 1}, u128{uint64(i) << 40, ^uint64(1)}})
+		families[0].add(span{first, last})
+		families[1].add(span{u128{uint64(i) << 40, 1}, u128{uint64(i) << 40, ^uint64(1)}})
 	}
 	return set
 }
