@@ -163,8 +163,8 @@ func (k *Netlink) send(ctx context.Context, req request, refused func(i int, err
 
 // sendBatch makes the requests lo to hi-1. Only the last one is acknowledged
 // when it succeeds: the kernel works in order, so its answer ends the batch.
-// They are encoded into one buffer that is used again: a message of its own
-// for each made the whole install a third slower.
+// They are encoded into one buffer that is used again; the netlink package
+// would allocate and copy each one twice.
 func (k *Netlink) sendBatch(req request, lo, hi int, refused func(i int, err error)) error {
 	last := uint32(hi - lo)
 	k.buf = k.buf[:0]

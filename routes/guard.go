@@ -19,9 +19,9 @@ func (e Entry) Shields(ban netip.Prefix) bool {
 	return ban.Overlaps(e.Prefix) && (!e.Network || ban.Bits() < e.Prefix.Bits())
 }
 
-// Widen returns an IPv6 ban widened to bits, 0 to 128. It stays as it is where it is
-// wider already, and where the wider one would take in a connected network
-// that the ban does not: one neighbour is banned then, not all of them.
+// Widen returns an IPv6 ban widened to bits, 0 to 128. It stays as it is where
+// it is wider already, and where the wider one would take in a connected
+// network: then one neighbour is banned, not all of them.
 func Widen(ban netip.Prefix, bits int, guard []Entry) netip.Prefix {
 	if ban.Addr().Is4() || ban.Bits() <= bits {
 		return ban

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
 	"f2bc/routes/netnstest"
 )
 
@@ -118,5 +121,36 @@ func TestGuardDevices(t *testing.T) {
 				t.Errorf("far end: %q", got)
 			}
 		})
+	}
+}
+
+func TestGuardWireGuard(t *testing.T) {
+	ns := netnstest.New(t)
+	if out, err := ns.Try("ip", "link", "add", "wg0", "type", "wireguard"); err != nil {
+		t.Skipf("this kernel has no WireGuard: %s", out)
+	}
+	ns.Do(func() {
+		family, err := genericFamily("wireguard")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := netlink.Dial(unix.NETLINK_GENERIC, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		body := appendAttr([]byte{unix.WG_CMD_SET_DEVICE, 1, 0, 0}, unix.WGDEVICE_A_IFNAME, []byte("wg0\x00")...)
+		if _, err := c.Execute(netlink.Message{
+			Header: netlink.Header{Type: netlink.HeaderType(family), Flags: netlink.Request | netlink.Acknowledge},
+			Data:   append(body, wireGuardPeers()[unix.GENL_HDRLEN:]...),
+		}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	es := guardEntries(t, ns, noFiles(t))
+	for _, p := range []string{"203.0.113.90/32", "2001:db8::90/128"} {
+		if got := why(es, p); got != "WireGuard peer on wg0" {
+			t.Errorf("%s: %q", p, got)
+		}
 	}
 }

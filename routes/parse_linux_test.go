@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"os"
@@ -86,11 +87,11 @@ func wireGuardPeers() []byte {
 	v4 := append(order.AppendUint16(nil, unix.AF_INET), 0xca, 0x6c, 203, 0, 113, 90, 0, 0, 0, 0, 0, 0, 0, 0)
 	v6 := append(order.AppendUint16(nil, unix.AF_INET6), 0xca, 0x6c, 0, 0, 0, 0)
 	v6 = append(append(v6, netip.MustParseAddr("2001:db8::90").AsSlice()...), 0, 0, 0, 0)
-	key := make([]byte, 32)
+	key := func(n byte) []byte { return appendAttr(nil, unix.WGPEER_A_PUBLIC_KEY, bytes.Repeat([]byte{n}, 32)...) }
 	return append([]byte{unix.WG_CMD_GET_DEVICE, 1, 0, 0}, nest(unix.WGDEVICE_A_PEERS,
-		nest(0, appendAttr(nil, unix.WGPEER_A_PUBLIC_KEY, key...), appendAttr(nil, unix.WGPEER_A_ENDPOINT, v4...)),
-		nest(0, appendAttr(nil, unix.WGPEER_A_PUBLIC_KEY, key...)), // has not been heard of yet
-		nest(0, appendAttr(nil, unix.WGPEER_A_ENDPOINT, v6...)))...)
+		nest(0, key(1), appendAttr(nil, unix.WGPEER_A_ENDPOINT, v4...)),
+		nest(0, key(2)), // has not been heard of yet
+		nest(0, key(3), appendAttr(nil, unix.WGPEER_A_ENDPOINT, v6...)))...)
 }
 
 func TestParseWireGuard(t *testing.T) {

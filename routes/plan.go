@@ -32,7 +32,9 @@ func Diff(want []netip.Prefix, state State) Plan {
 		want = want[:v4]
 	}
 	ours := state.Ours
-	p := Plan{Add: slices.Grow([]netip.Prefix(nil), max(len(want)-len(ours), 0)), Del: slices.Grow([]netip.Prefix(nil), max(len(ours)-len(want), 0))}
+	var p Plan
+	p.Add = slices.Grow(p.Add, max(len(want)-len(ours), 0))
+	p.Del = slices.Grow(p.Del, max(len(ours)-len(want), 0))
 	for len(want) > 0 || len(ours) > 0 {
 		switch {
 		case len(ours) == 0 || len(want) > 0 && Compare(want[0], ours[0]) < 0:

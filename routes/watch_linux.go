@@ -15,8 +15,8 @@ const watchBuffer = 4 << 20
 
 // Watch sends on its channel whenever someone else changes our table or a
 // rule at our preference: adds to it, replaces or deletes. Several changes
-// may make one signal. What k itself does is none. The channel is closed when ctx ends, or
-// when the kernel can no longer be watched.
+// may make one signal; what k itself does makes none. The channel is closed
+// when ctx ends, or when the kernel can no longer be watched.
 func (k *Netlink) Watch(ctx context.Context) (<-chan struct{}, error) {
 	c, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
 	if err != nil {
@@ -40,14 +40,14 @@ func (k *Netlink) Watch(ctx context.Context) (<-chan struct{}, error) {
 		defer stop()
 		for {
 			ms, err := c.Receive()
-			ours := errors.Is(err, unix.ENOBUFS)
-			if err != nil && !ours {
+			signal := errors.Is(err, unix.ENOBUFS)
+			if err != nil && !signal {
 				return
 			}
 			for _, m := range ms {
-				ours = ours || k.othersChanged(m)
+				signal = signal || k.othersChanged(m)
 			}
-			if ours {
+			if signal {
 				select {
 				case changed <- struct{}{}:
 				default: // one is waiting already
