@@ -84,11 +84,11 @@ func (s *Store) NeverBan(ctx context.Context) ([]Protected, error) {
 	const query = `
 SELECT entry,   '', 0  FROM allow WHERE at > removed
 UNION ALL
-SELECT address, source, 1 FROM host WHERE address <> ?`
+SELECT address, source, 1 FROM host WHERE LENGTH(address) > 0`
 	var list []Protected
 	err := s.retry(ctx, func(ctx context.Context) error {
 		list = nil
-		return s.query(ctx, s.db, query, []any{[]byte{}}, func(scan scanner) error {
+		return s.query(ctx, s.db, query, nil, func(scan scanner) error {
 			var entry, source string
 			var host bool
 			err := scan(&entry, &source, &host)

@@ -29,7 +29,7 @@ func (t Time) Std() time.Time { return time.UnixMicro(int64(t)).UTC() }
 
 // Add returns t+d, or Permanent where that is beyond all times.
 func (t Time) Add(d time.Duration) Time {
-	if d == Forever || t > Permanent-Time(d.Microseconds()) {
+	if d == Forever || d > 0 && t > Permanent-Time(d.Microseconds()) {
 		return Permanent
 	}
 	return t + Time(d.Microseconds())
