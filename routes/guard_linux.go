@@ -13,7 +13,7 @@ import (
 // Entries returns what must stay reachable from this host: its own
 // addresses, every next hop of every table, connected networks, tunnels' far
 // ends, resolvers, and the addresses of logged-in users. It needs
-// CAP_NET_ADMIN where there is IPsec or WireGuard.
+// CAP_NET_ADMIN: the kernel tells nobody else about IPsec and WireGuard.
 //
 // With an error it still returns what it found, for people to read; no route
 // should be added while some of what must not be cut off is unknown.
