@@ -112,7 +112,7 @@ func TestFitBruteForce(t *testing.T) {
 	for i, pair := range pairs {
 		t.Run(fmt.Sprint(pair[0].name, " ", pair[1].name), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(2, uint64(i)))
-			cases := 1000
+			cases := 500
 			if pair[0].log == 4 || pair[1].log == 4 {
 				cases = 100
 			}

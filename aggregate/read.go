@@ -9,9 +9,9 @@ import (
 )
 
 // chunk is how much is read at a time. A line has to fit into it.
-const chunk = 256 << 10
+const chunk = 64 << 10
 
-var errTooLong = errors.New("line longer than 256 KiB")
+var errTooLong = errors.New("line longer than 64 KiB")
 
 // Read adds the prefixes of a text, one a line: an address or CIDR, blanks
 // around it and a comment after it (from # or ; to the end of the line)
@@ -64,28 +64,12 @@ func (s *Set) readFile(f *os.File, start, size int64, bad func(int, string, erro
 	second.v4.hosts4 = all[cut:cut]
 
 	one := scanner{r: io.NewSectionReader(f, start, middle-start), set: s, bad: bad, first: true}
-	two := scanner{r: io.NewSectionReader(f, middle, math.MaxInt64-middle), set: &second}
-	// The second worker cannot number its lines before the first has ended. It
-	// keeps a few bad ones for then, and waits if there are more.
-	ended := make(chan struct{})
-	var kept []badLine
-	tell := func(b badLine) { bad(one.line+b.line, b.text, b.err) }
-	two.bad = func(line int, text string, err error) {
-		kept = append(kept, badLine{line, text, err})
-		if len(kept) >= 1000 {
-			<-ended
-			if one.err == nil {
-				for _, b := range kept {
-					tell(b)
-				}
-			}
-			kept = kept[:0]
-		}
-	}
+	late := lateLines{first: &one, ended: make(chan struct{})}
+	two := scanner{r: io.NewSectionReader(f, middle, math.MaxInt64-middle), set: &second, bad: late.add}
 	inPair(func(worker int) {
 		if worker == 0 {
 			one.err = one.run()
-			close(ended)
+			close(late.ended)
 		} else {
 			two.err = two.run()
 		}
@@ -93,9 +77,7 @@ func (s *Set) readFile(f *os.File, start, size int64, bad func(int, string, erro
 	if one.err != nil {
 		return one.err
 	}
-	for _, b := range kept {
-		tell(b)
-	}
+	late.tell()
 	if n := len(s.v4.hosts4); n <= int(cut) {
 		s.v4.hosts4 = all[:n] // never outgrown: the second part moves down behind the first
 	}
@@ -106,10 +88,30 @@ func (s *Set) readFile(f *os.File, start, size int64, bad func(int, string, erro
 	return two.err
 }
 
-type badLine struct {
-	line int
-	text string
-	err  error
+// lateLines keeps the second worker's bad lines, which have no number before
+// the first worker has ended. If there are many the second waits for that: a
+// wrong file is not kept in memory.
+type lateLines struct {
+	first *scanner
+	ended chan struct{}
+	kept  []func()
+}
+
+func (l *lateLines) add(line int, text string, err error) {
+	l.kept = append(l.kept, func() { l.first.bad(l.first.line+line, text, err) })
+	if len(l.kept) == 1000 {
+		<-l.ended
+		l.tell()
+	}
+}
+
+func (l *lateLines) tell() {
+	for _, tell := range l.kept {
+		if l.first.err == nil {
+			tell()
+		}
+	}
+	l.kept = l.kept[:0]
 }
 
 // nextLine is where the first line after offset begins, or the end of f.
@@ -187,18 +189,23 @@ func (sc *scanner) lines(buf []byte, i, end int) {
 	v4.dirty, v6.dirty = true, true
 	for ; i < end; sc.line++ {
 		if addr, n := parseIPv4(buf[i:]); n > 0 {
-			if next := lineEnd(buf, i+n); next > 0 {
-				v4.hosts4 = append(v4.hosts4, addr)
+			if free, next := lineEnd(buf, i+n, 32); next > 0 {
+				if free == 0 {
+					v4.hosts4 = append(v4.hosts4, addr)
+				} else {
+					v4.push(spanOf(u128{lo: uint64(addr)}, free))
+				}
 				i = next
 				continue
 			}
 		} else if addr, n := parseIPv6(buf[i:]); n > 0 {
-			if next := lineEnd(buf, i+n); next > 0 {
-				v6.hosts6 = append(v6.hosts6, addr)
+			if free, next := lineEnd(buf, i+n, 128); next > 0 {
+				v6.push(spanOf(addr, free))
 				i = next
 				continue
 			}
 		}
+		// Anything but a bare address or CIDR: rare, and slower.
 		n := i + bytes.IndexByte(buf[i:end], '\n')
 		if err := sc.set.addLine(buf[i:n]); err != nil {
 			sc.bad(sc.line+1, quote(buf[i:n]), err)
@@ -207,15 +214,29 @@ func (sc *scanner) lines(buf []byte, i, end int) {
 	}
 }
 
-// lineEnd is where the next line begins if this one ends at n, else 0.
-func lineEnd(buf []byte, n int) int {
+// lineEnd reads what follows an address at n up to the end of the line: a
+// length of at most width, or nothing. It returns how many bits that leaves
+// free and where the next line begins, 0 if anything else follows.
+func lineEnd(buf []byte, n, width int) (free, next int) {
+	if buf[n] == '/' {
+		n++
+		begin, length := n, 0
+		for n < begin+3 && buf[n]-'0' <= 9 {
+			length = length*10 + int(buf[n]-'0')
+			n++
+		}
+		if n == begin || length > width || buf[begin] == '0' && n > begin+1 {
+			return 0, 0
+		}
+		free = width - length
+	}
 	if buf[n] == '\r' {
 		n++
 	}
-	if buf[n] == '\n' {
-		return n + 1
+	if buf[n] != '\n' {
+		return 0, 0
 	}
-	return 0
+	return free, n + 1
 }
 
 var byteOrderMark = []byte("\xef\xbb\xbf")

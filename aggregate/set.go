@@ -21,7 +21,9 @@ import (
 
 // Set is a set of IPv4 and IPv6 addresses. The zero value is empty and ready.
 // Adding is an append; the first question after it sorts and merges once.
-// Therefore not even two readers may use a Set at the same time.
+// Therefore not even two readers may use a Set at the same time. Methods that
+// take a prefix panic if it is not valid: ignoring it would lose a ban or an
+// allow.
 type Set struct {
 	v4, v6 family
 }
@@ -34,7 +36,7 @@ func (s *Set) families() [2]*family {
 }
 
 // Add adds the addresses of p, masked and unmapped (::ffff:192.0.2.1/128 is
-// 192.0.2.1/32). It panics if p is not valid: ignoring it would lose a ban.
+// 192.0.2.1/32).
 func (s *Set) Add(p netip.Prefix) {
 	if a := p.Addr(); a.Is4() && p.Bits() == 32 { // nearly all of a million bans
 		b := a.As4()
@@ -66,7 +68,7 @@ func (s *Set) Remove(t *Set) {
 	}
 }
 
-// RemovePrefix is Remove of the addresses of p. It panics if p is not valid.
+// RemovePrefix is Remove of the addresses of p.
 func (s *Set) RemovePrefix(p netip.Prefix) {
 	var t Set
 	t.Add(p)
@@ -97,6 +99,9 @@ func (s *Set) IPv6() *Set { return &Set{v6: s.v6.clone()} }
 // a banned host becomes the subnet its owner can choose addresses from.
 // Prefixes that are no longer than bits stay. Remove allows after it.
 func (s *Set) Widen6(bits int) {
+	if bits < 0 || bits > 128 {
+		panic("aggregate: IPv6 prefix length out of range")
+	}
 	free := lowBits(128 - bits)
 	in := s.families()[1]
 	var out Set
@@ -107,7 +112,8 @@ func (s *Set) Widen6(bits int) {
 }
 
 // All yields the fewest prefixes that have exactly the addresses of the set,
-// ascending, IPv4 before IPv6. The set must not change meanwhile.
+// ascending, IPv4 before IPv6. The set must not change meanwhile. What was
+// carved out of an IPv6 prefix that held ::ffff:0:0/96 is yielded as IPv6.
 func (s *Set) All() iter.Seq[netip.Prefix] {
 	return func(yield func(netip.Prefix) bool) {
 		for _, f := range s.families() {
@@ -164,12 +170,10 @@ func (s *Set) locate(p netip.Prefix) (*family, span) {
 	}
 	if a.Is4() {
 		b := a.As4()
-		first, free := u128{lo: uint64(binary.BigEndian.Uint32(b[:]))}, lowBits(32-bits)
-		return s.families()[0], span{first.andNot(free), first.or(free)}
+		return s.families()[0], spanOf(u128{lo: uint64(binary.BigEndian.Uint32(b[:]))}, 32-bits)
 	}
 	b := a.As16()
-	first, free := u128{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}, lowBits(128-bits)
-	return s.families()[1], span{first.andNot(free), first.or(free)}
+	return s.families()[1], spanOf(u128{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}, 128-bits)
 }
 
 // toPrefix is the prefix of first with so many free bits.

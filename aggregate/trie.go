@@ -28,7 +28,7 @@ type block struct {
 	free  int
 }
 
-func (b block) span() span { return span{b.first, b.first.or(lowBits(b.free))} }
+func (b block) span() span { return spanOf(b.first, b.free) }
 
 // node is the smallest block that holds everything below it.
 type node struct {

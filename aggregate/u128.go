@@ -53,6 +53,11 @@ func lowBits(n int) u128 {
 // family needs no address beyond its end.
 type span struct{ first, last u128 }
 
+// spanOf is the prefix that a is in, by the number of its free bits.
+func spanOf(a u128, free int) span {
+	return span{a.andNot(lowBits(free)), a.or(lowBits(free))}
+}
+
 func (a span) single() bool { return a.first == a.last }
 
 // touches says whether b, which begins no earlier than a, overlaps a or
