@@ -10,20 +10,22 @@ type engine struct {
 	active string // makes the read of the active list use the covering index, whatever the statistics say
 	batch  int    // facts a statement
 
-	recorded string // the mark in µs, as an SQL expression
+	recorded  string // the mark in µs, as an SQL expression
+	afterMark string // the condition for rows with a mark after the parameter, in µs
 
 	// What follows the VALUES of an insert, to merge with the row that is there.
 	mergeReport, mergeLift, mergeEvent, mergeAllow, replaceHost string
 }
 
 var mysqlEngine = engine{
-	dir:      "schema/mysql",
-	now:      "CAST(UNIX_TIMESTAMP(CURRENT_TIMESTAMP(6)) * 1000000 AS SIGNED)",
-	who:      "USER()",
-	peer:     "SUBSTRING_INDEX(USER(), '@', -1)",
-	active:   "FORCE INDEX (active)",
-	batch:    2000,
-	recorded: "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', mark)",
+	dir:       "schema/mysql",
+	now:       "CAST(UNIX_TIMESTAMP(CURRENT_TIMESTAMP(6)) * 1000000 AS SIGNED)",
+	who:       "USER()",
+	peer:      "SUBSTRING_INDEX(USER(), '@', -1)",
+	active:    "FORCE INDEX (active)",
+	batch:     2000,
+	recorded:  "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', mark)",
+	afterMark: "mark > TIMESTAMP('1970-01-01') + INTERVAL ? MICROSECOND",
 
 	// Assignments run from left to right and see the values assigned before: the time comes after the expiry that
 	// is compared with it. The server moves the mark by itself, and only when a value changed.
@@ -47,11 +49,12 @@ ON DUPLICATE KEY UPDATE
 }
 
 var sqliteEngine = engine{
-	dir:      "schema/sqlite",
-	peer:     "''",
-	active:   "INDEXED BY report_active",
-	batch:    500,
-	recorded: "mark",
+	dir:       "schema/sqlite",
+	peer:      "''",
+	active:    "INDEXED BY report_active",
+	batch:     500,
+	recorded:  "mark",
+	afterMark: "mark > ?",
 
 	mergeReport: `
 ON CONFLICT DO UPDATE SET

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Report is the latest report of one source and reason on a prefix, as the store has it.
@@ -98,17 +99,16 @@ func (s *Store) active(ctx context.Context, f Filter, whole bool, yield func(Rep
 		if err != nil {
 			return err
 		}
-		columns := "addr, CASE WHEN forced = at THEN len + 256 ELSE len END"
-		if lifts.any() || whole {
-			columns += ", at"
+		columns := 2
+		switch {
+		case whole:
+			columns = 6
+		case lifts.named:
+			columns = 5
+		case lifts.any():
+			columns = 3
 		}
-		if lifts.named || whole {
-			columns += ", source, reason"
-		}
-		if whole {
-			columns += ", expires"
-		}
-		query, args := s.activeQuery(columns, f)
+		query, args := s.activeQuery(firstColumns(columns), f)
 		return s.queryRaw(ctx, conn, query, args, func(row []driver.Value) {
 			r, err := activeReport(row)
 			if err != nil {
@@ -124,7 +124,14 @@ func (s *Store) active(ctx context.Context, f Filter, whole bool, yield func(Rep
 	return nil
 }
 
-// activeReport reads as many of the columns addr, len (256 more if forced), at, source, reason, expires as row has.
+// activeColumns are all the columns that activeReport reads.
+const activeColumns = "addr, CASE WHEN forced = at THEN len + 256 ELSE len END, at, source, reason, expires"
+
+func firstColumns(n int) string {
+	return strings.Join(strings.SplitN(activeColumns, ", ", n+1)[:n], ", ")
+}
+
+// activeReport reads as many of the active columns as row has. A length of 256 more means forced.
 func activeReport(row []driver.Value) (r Report, err error) {
 	addr, _ := row[0].([]byte)
 	len64, _ := row[1].(int64)

@@ -1,0 +1,231 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// markSlack is how far back of the newest mark a reader asks: rows become visible when their transaction commits,
+	// not in the order of their marks, and the clocks of cluster nodes differ.
+	markSlack = 10 * time.Second
+
+	// wholeEvery is how long a Live trusts marks before it reads everything anew.
+	wholeEvery = 10 * time.Minute
+
+	// manyChanged is from where reading everything is cheaper than asking for each prefix.
+	manyChanged = 5000
+)
+
+// Live is the active list kept up to date by asking only for what changed. It is not for concurrent use. What it knows
+// it keeps in memory, about 100 bytes a ban.
+type Live struct {
+	s     *Store
+	bans  map[netip.Prefix]liveBan
+	lifts *lifts
+	read  time.Time        // of everything; zero before the first time
+	mark  int64            // newest seen, µs
+	seen  map[string]int64 // the marks of the rows within the slack, by their key: known already
+	next  Time             // when the first ban ends
+}
+
+type liveBan struct {
+	expires Time
+	forced  bool
+}
+
+// Live returns a Live that has read nothing yet.
+func (s *Store) Live() *Live { return &Live{s: s} }
+
+// Bans calls yield for every prefix banned as of the last Refresh, in no order.
+func (l *Live) Bans(yield func(p netip.Prefix, forced bool)) {
+	for p, b := range l.bans {
+		yield(p, b.forced)
+	}
+}
+
+// Refresh asks the store for what changed, and reports whether the bans or the never-ban list did. Where nothing did it
+// is one small query. After an error the bans are those of the last success.
+func (l *Live) Refresh(ctx context.Context) (changed bool, err error) {
+	if l.read.IsZero() || time.Since(l.read) > wholeEvery {
+		return l.readAll(ctx)
+	}
+	prefixes, changed, err := l.readChanges(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read from %v: %w", l.s.dsn, err)
+	}
+	if len(prefixes) > manyChanged {
+		return l.readAll(ctx)
+	}
+	for batch := range slices.Chunk(slices.Collect(maps.Keys(prefixes)), 200) {
+		moved, err := l.reread(ctx, batch)
+		if err != nil {
+			l.read = time.Time{} // half-way: start over
+			return false, fmt.Errorf("read from %v: %w", l.s.dsn, err)
+		}
+		changed = changed || moved
+	}
+	return l.expire() || changed, nil
+}
+
+// readAll reads everything in one snapshot.
+func (l *Live) readAll(ctx context.Context) (changed bool, err error) {
+	fresh := Live{s: l.s, bans: map[netip.Prefix]liveBan{}, read: time.Now(), seen: map[string]int64{}}
+	err = l.s.snapshot(ctx, func(conn *sql.Conn) (err error) {
+		if fresh.lifts, err = l.s.readLifts(ctx, conn); err != nil {
+			return err
+		}
+		newest := "SELECT COALESCE(MAX(" + l.s.engine.recorded + "), 0) FROM "
+		for _, table := range []string{"report", "lift", "allow"} {
+			var mark int64
+			if err := conn.QueryRowContext(ctx, newest+"(SELECT MAX(mark) AS mark FROM "+table+") AS newest").Scan(&mark); err != nil {
+				return err
+			}
+			fresh.mark = max(fresh.mark, mark)
+		}
+		query, args := l.s.activeQuery(activeColumns, Filter{})
+		return l.s.queryRaw(ctx, conn, query, args, func(row []driver.Value) { fresh.take(activeReport(row)) })
+	})
+	if err != nil {
+		return false, fmt.Errorf("read from %v: %w", l.s.dsn, withHint(err))
+	}
+	fresh.expire()
+	*l = fresh
+	return true, nil
+}
+
+// take adds an active report, unless a wider lift covers it.
+func (l *Live) take(r Report, err error) {
+	if err != nil {
+		l.s.warn("skipped a report that makes no sense: %v", err)
+		return
+	}
+	if r.At <= l.lifts.newest(r.Prefix, r.Source, r.Reason) {
+		return
+	}
+	b := l.bans[r.Prefix]
+	l.bans[r.Prefix] = liveBan{expires: max(b.expires, r.Expires), forced: b.forced || r.Forced}
+}
+
+// readChanges reads the rows that are new within the slack, and returns the prefixes whose bans they may change. It
+// takes up new lifts, and says whether the never-ban list changed.
+func (l *Live) readChanges(ctx context.Context) (prefixes map[netip.Prefix]bool, allows bool, err error) {
+	after := l.s.engine.afterMark
+	mark := l.s.engine.recorded
+	query := `
+SELECT 'report', addr, len, source, reason, at, ` + mark + ` FROM report WHERE ` + after + `
+UNION ALL
+SELECT 'lift',   addr, len, source, reason, at, ` + mark + ` FROM lift   WHERE ` + after + `
+UNION ALL
+SELECT 'allow',  entry, 0,  '',     '',     at, ` + mark + ` FROM allow  WHERE ` + after
+	from := l.mark - markSlack.Microseconds()
+	prefixes, seen, newest := map[netip.Prefix]bool{}, map[string]int64{}, l.mark
+	err = l.s.retry(ctx, func(ctx context.Context) error {
+		clear(prefixes)
+		clear(seen)
+		allows = false
+		return l.s.query(ctx, l.s.db, query, []any{from, from, from}, func(scan scanner) error {
+			var table string
+			var key rowKey
+			var at Time
+			var mark int64
+			if err := scan(&table, &key.addr, &key.len, &key.source, &key.reason, &at, &mark); err != nil {
+				return err
+			}
+			id := fmt.Sprintf("%s %x/%d %q %q", table, []byte(key.addr), key.len, []byte(key.source), []byte(key.reason))
+			seen[id], newest = mark, max(newest, mark)
+			if l.seen[id] == mark {
+				return nil
+			}
+			if table == "allow" {
+				allows = true
+				return nil
+			}
+			p, err := key.prefix()
+			if err != nil {
+				return nil
+			}
+			prefixes[p] = true
+			if table == "lift" {
+				l.lifts.add(Fact{Lift: true, Prefix: p, Source: string(key.source), Reason: string(key.reason), At: at})
+				for banned := range l.bans {
+					if !p.IsSingleIP() && p.Bits() <= banned.Bits() && p.Contains(banned.Addr()) {
+						prefixes[banned] = true
+					}
+				}
+			}
+			return nil
+		})
+	})
+	if err == nil {
+		l.seen, l.mark = seen, newest
+	}
+	return prefixes, allows, err
+}
+
+// reread asks for the active reports on exactly these prefixes.
+func (l *Live) reread(ctx context.Context, prefixes []netip.Prefix) (changed bool, err error) {
+	before := map[netip.Prefix]liveBan{}
+	var where []string
+	var args []any
+	for _, p := range prefixes {
+		if b, ok := l.bans[p]; ok {
+			before[p] = b
+		}
+		where = append(where, "(addr = ? AND len = ?)")
+		args = append(args, p.Addr().AsSlice(), int64(p.Bits()))
+	}
+	query := "SELECT " + activeColumns + " FROM report WHERE expires > ? AND at > lifted AND (" + strings.Join(where, " OR ") + ")"
+	args = slices.Concat([]any{l.s.clock.now()}, args)
+	var rows []Report
+	err = l.s.snapshot(ctx, func(conn *sql.Conn) error {
+		return l.s.queryRaw(ctx, conn, query, args, func(row []driver.Value) {
+			if r, err := activeReport(row); err == nil {
+				rows = append(rows, r)
+			}
+		})
+	})
+	if err != nil {
+		return false, err
+	}
+	for _, p := range prefixes {
+		delete(l.bans, p)
+	}
+	for _, r := range rows {
+		l.take(r, nil)
+	}
+	for _, p := range prefixes {
+		b, ok := l.bans[p]
+		was, had := before[p]
+		changed = changed || ok != had || b.forced != was.forced
+		if ok {
+			l.next = min(l.next, b.expires)
+		}
+	}
+	return changed, nil
+}
+
+// expire drops the bans that have ended.
+func (l *Live) expire() (changed bool) {
+	now := l.s.clock.now()
+	if now < l.next {
+		return false
+	}
+	l.next = Permanent
+	for p, b := range l.bans {
+		if b.expires <= now {
+			delete(l.bans, p)
+			changed = true
+		} else {
+			l.next = min(l.next, b.expires)
+		}
+	}
+	return changed
+}
