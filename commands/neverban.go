@@ -97,6 +97,9 @@ func (p *process) neverBan(ctx context.Context, cfg *config, st *store.Store) (*
 		return nil, err
 	}
 	for _, e := range protected {
+		if e.Entry == "" {
+			continue // a host without an address: its store is on the same machine
+		}
 		entry, err := parseAllow(e.Entry)
 		if err != nil {
 			// Another host's or a newer version's entry must not stop this host.

@@ -103,7 +103,9 @@ func (o *output) toSyslog(priority int, text string) {
 		o.syslog = c
 	}
 	o.syslog.SetWriteDeadline(time.Now().Add(time.Second)) // a syslog daemon that hangs must not hang fail2ban
-	fmt.Fprintf(o.syslog, "<%d>f2bc[%d]: %s", priority, os.Getpid(), text)
+	if _, err := fmt.Fprintf(o.syslog, "<%d>f2bc[%d]: %s", priority, os.Getpid(), text); err != nil {
+		o.lines = maxSyslog
+	}
 }
 
 func (o *output) close() {

@@ -50,6 +50,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":        exits,
 			"unprivileged": unprivileged,
+			"netns":        netns,
 		},
 	})
 }
@@ -90,4 +91,20 @@ func unprivileged(ts *testscript.TestScript, neg bool, args []string) {
 		args = append([]string{"setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"}, args...)
 	}
 	runFor(ts, want, args)
+}
+
+// netns SCRIPT runs a shell script in a fresh network namespace, as root there.
+func netns(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: netns SCRIPT")
+	}
+	if err := exec.Command("unshare", "--map-root-user", "--net", "ip", "link").Run(); err != nil {
+		if os.Getenv("CI") != "" {
+			ts.Fatalf("a network namespace is needed: %v; install the Debian packages util-linux and iproute2", err)
+		}
+		ts.Logf("skipped, no network namespace: %v; needs the Debian packages util-linux and iproute2", err)
+		return
+	}
+	ts.Setenv("F2BC_TEST_ROOT", "1")
+	runFor(ts, 0, []string{"unshare", "--map-root-user", "--net", "sh", "-eu", ts.MkAbs(args[0])})
 }

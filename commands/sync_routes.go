@@ -96,7 +96,7 @@ func (p *process) syncRoutes(ctx context.Context, cfg *config, o syncOptions) er
 func (p *process) compare(ctx context.Context, cfg *config, st *store.Store, kernel *routes.Netlink) (want []netip.Prefix, state routes.State, err error) {
 	guard, err := routes.Guard{}.Entries(ctx)
 	if err != nil {
-		return nil, state, err
+		return nil, state, needRoot(err)
 	}
 	list, err := p.desired(ctx, cfg, st, store.Filter{}, guard)
 	if err != nil {
@@ -109,7 +109,7 @@ func (p *process) compare(ctx context.Context, cfg *config, st *store.Store, ker
 	for _, rule := range state.ForeignRules {
 		p.out.say("left alone among our rules: %v", rule)
 	}
-	return list.Prefixes(), state, err
+	return list.Prefixes(), state, needRoot(err)
 }
 
 func (p *process) printPlan(plan routes.Plan, settings routes.Settings) error {
@@ -146,7 +146,7 @@ func (p *process) nameFailed(result routes.Result) error {
 
 func needRoot(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w; changing routes needs root, or CAP_NET_ADMIN", err)
+		return fmt.Errorf("%w; sync-routes needs root, or CAP_NET_ADMIN", err)
 	}
 	return err
 }
