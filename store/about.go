@@ -95,7 +95,7 @@ func (s *Store) History(ctx context.Context, p netip.Prefix, f Filter, limit int
 	query, args = query+" ORDER BY at DESC LIMIT ?", append(args, limit)
 
 	var events []Event
-	err := s.retry(ctx, func(ctx context.Context) error {
+	err := retry(ctx, func(ctx context.Context) error {
 		events = nil
 		return s.query(ctx, s.db, query, args, func(scan scanner) error {
 			var key rowKey

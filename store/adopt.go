@@ -102,7 +102,7 @@ func (s *Store) unknown(ctx context.Context, facts []Fact) ([]Fact, error) {
 		args = append(args, f.Prefix.Addr().AsSlice())
 	}
 	query := "SELECT addr, len, source, reason, at FROM report WHERE addr IN (?" + strings.Repeat(", ?", len(args)-1) + ")"
-	err := s.retry(ctx, func(ctx context.Context) error {
+	err := retry(ctx, func(ctx context.Context) error {
 		return s.query(ctx, s.db, query, args, func(scan scanner) error {
 			f, err := scanLift(scan)
 			known[key{f.Prefix, f.Source, f.Reason}] = f.At

@@ -16,7 +16,7 @@ type Allow struct {
 // Allows returns the entries that stand, sorted as text.
 func (s *Store) Allows(ctx context.Context) ([]Allow, error) {
 	var allows []Allow
-	err := s.retry(ctx, func(ctx context.Context) error {
+	err := retry(ctx, func(ctx context.Context) error {
 		allows = nil
 		query := "SELECT entry, at, who FROM allow WHERE at > removed ORDER BY entry"
 		return s.query(ctx, s.db, query, nil, func(scan scanner) error {
@@ -45,7 +45,7 @@ func (s *Store) RemoveAllow(ctx context.Context, entries []string) (missing []st
 
 // setAllow moves column, at or removed, past the other one, for entries that stand or do not.
 func (s *Store) setAllow(ctx context.Context, entries []string, column string, stands bool) (others []string, err error) {
-	err = s.retry(ctx, func(ctx context.Context) error {
+	err = retry(ctx, func(ctx context.Context) error {
 		others = nil
 		return s.transact(ctx, nil, func(tx *sql.Tx) error {
 			for _, entry := range entries {
@@ -86,7 +86,7 @@ SELECT entry,   '', 0  FROM allow WHERE at > removed
 UNION ALL
 SELECT address, source, 1 FROM host WHERE LENGTH(address) > 0`
 	var list []Protected
-	err := s.retry(ctx, func(ctx context.Context) error {
+	err := retry(ctx, func(ctx context.Context) error {
 		list = nil
 		return s.query(ctx, s.db, query, nil, func(scan scanner) error {
 			var entry, source string

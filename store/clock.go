@@ -40,7 +40,7 @@ func (c *clock) now() Time {
 func (s *Store) Now(ctx context.Context) (Time, error) {
 	asked, now := time.Now(), ""
 	if s.engine.now != "" {
-		err := s.retry(ctx, func(ctx context.Context) error {
+		err := retry(ctx, func(ctx context.Context) error {
 			asked = time.Now()
 			return s.db.QueryRowContext(ctx, "SELECT "+s.engine.now).Scan(&now)
 		})

@@ -74,13 +74,18 @@ func (f Fact) covers(p netip.Prefix, source, reason string) bool {
 		f.Prefix.Bits() <= p.Bits() && f.Prefix.Contains(p.Addr())
 }
 
+// badFact is an error that lies in a fact itself.
+type badFact string
+
+func (b badFact) Error() string { return string(b) }
+
 // check says why a fact cannot be written.
 func (f Fact) check(now Time) error {
 	name := "report on"
 	if f.Lift {
 		name = "lift of"
 	}
-	fail := func(why string) error { return fmt.Errorf("%s %v: %s", name, f.Prefix, why) }
+	fail := func(why string) error { return badFact(fmt.Sprintf("%s %v: %s", name, f.Prefix, why)) }
 	switch {
 	case !f.Prefix.IsValid() || f.Prefix != f.Prefix.Masked() || f.Prefix.Addr().Is4In6():
 		return fail("not a masked prefix")

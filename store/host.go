@@ -21,7 +21,7 @@ type Host struct {
 func (s *Store) WriteHost(ctx context.Context, h Host) error {
 	query := "INSERT INTO host (source, version, at, wanted, installed, mode, error, address) VALUES (?, ?, ?, ?, ?, ?, ?, " +
 		s.engine.peer + ")" + s.engine.replaceHost
-	err := s.retry(ctx, func(ctx context.Context) error {
+	err := retry(ctx, func(ctx context.Context) error {
 		_, err := s.db.ExecContext(ctx, query, []byte(h.Name), []byte(h.Version), s.clock.now(), h.Wanted, h.Installed,
 			[]byte(h.Mode), []byte(h.Error[:min(len(h.Error), 255)]))
 		return err
@@ -35,7 +35,7 @@ func (s *Store) WriteHost(ctx context.Context, h Host) error {
 // Hosts returns all hosts that ever wrote their row, sorted by name.
 func (s *Store) Hosts(ctx context.Context) ([]Host, error) {
 	var hosts []Host
-	err := s.retry(ctx, func(ctx context.Context) error {
+	err := retry(ctx, func(ctx context.Context) error {
 		hosts = nil
 		query := "SELECT source, version, address, at, wanted, installed, mode, error FROM host ORDER BY source"
 		return s.query(ctx, s.db, query, nil, func(scan scanner) error {

@@ -127,7 +127,7 @@ UNION ALL
 SELECT 'allow',  entry, 0,  '',     '',     at, ` + mark + ` FROM allow  WHERE ` + after
 	from := l.mark - markSlack.Microseconds()
 	prefixes, seen, newest := map[netip.Prefix]bool{}, map[string]int64{}, l.mark
-	err = l.s.retry(ctx, func(ctx context.Context) error {
+	err = retry(ctx, func(ctx context.Context) error {
 		clear(prefixes)
 		clear(seen)
 		allows = false

@@ -33,7 +33,7 @@ DELETE FROM report WHERE expires >= ? AND expires < ? AND longest < ? AND lifted
 func (s *Store) pruneBy(ctx context.Context, column, statement, table string, before Time) (deleted int64, err error) {
 	for from := Time(0); ; {
 		var first sql.NullInt64
-		err := s.retry(ctx, func(ctx context.Context) error {
+		err := retry(ctx, func(ctx context.Context) error {
 			query := "SELECT MIN(" + column + ") FROM " + table + " WHERE " + column + " >= ? AND " + column + " < ?"
 			return s.db.QueryRowContext(ctx, query, from, before).Scan(&first)
 		})
@@ -45,7 +45,7 @@ func (s *Store) pruneBy(ctx context.Context, column, statement, table string, be
 		if table == "event" {
 			args = args[:2]
 		}
-		err = s.retry(ctx, func(ctx context.Context) error {
+		err = retry(ctx, func(ctx context.Context) error {
 			result, err := s.db.ExecContext(ctx, statement, args...)
 			if err == nil {
 				n, _ := result.RowsAffected()

@@ -178,7 +178,7 @@ func (s *Store) snapshot(ctx context.Context, f func(*sql.Conn) error) error {
 	// Beginning is retried, reading is not: what was yielded cannot be taken back.
 	var conn *sql.Conn
 	var tx *sql.Tx
-	err := s.retry(ctx, func(context.Context) (err error) {
+	err := retry(ctx, func(context.Context) (err error) {
 		if conn, err = s.db.Conn(ctx); err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ func withHint(err error) error {
 
 // retry runs f until it succeeds, fails for good or the time is up. f must be safe to repeat after a lost answer, as
 // merging is.
-func (s *Store) retry(ctx context.Context, f func(context.Context) error) error {
+func retry(ctx context.Context, f func(context.Context) error) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, patience)

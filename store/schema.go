@@ -105,7 +105,7 @@ func (s *Store) readMeta(ctx context.Context) error {
 // migrate brings the tables up to date. Hosts may do it at the same time: the named lock spares them most of each
 // other's errors, and every step survives being done twice, since the lock is local to a cluster node.
 func (s *Store) migrate(ctx context.Context) error {
-	err := s.retry(ctx, func(ctx context.Context) error { return s.readMeta(ctx) })
+	err := retry(ctx, func(ctx context.Context) error { return s.readMeta(ctx) })
 	if err != nil && !errors.Is(err, ErrNoTables) {
 		return err
 	}
@@ -130,7 +130,7 @@ func (s *Store) migrate(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = s.retry(ctx, func(ctx context.Context) error {
+		err = retry(ctx, func(ctx context.Context) error {
 			_, err := conn.ExecContext(ctx, string(statement))
 			return ignoreDone(err)
 		})
@@ -141,12 +141,12 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err := s.writeMeta(ctx); err != nil {
 		return err
 	}
-	return s.retry(ctx, func(ctx context.Context) error { return s.readMeta(ctx) })
+	return retry(ctx, func(ctx context.Context) error { return s.readMeta(ctx) })
 }
 
 // connect takes one connection out of the pool, for statements that must share it.
 func (s *Store) connect(ctx context.Context) (conn *sql.Conn, err error) {
-	err = s.retry(ctx, func(ctx context.Context) error {
+	err = retry(ctx, func(ctx context.Context) error {
 		conn, err = s.db.Conn(ctx)
 		return err
 	})
@@ -166,7 +166,7 @@ func (s *Store) writeMeta(ctx context.Context) error {
 		{"min_binary", strconv.Itoa(minBinary), raise},
 		{"schema", strconv.Itoa(s.engine.schema()), raise}, // last: with it the store is whole
 	} {
-		err := s.retry(ctx, func(ctx context.Context) error {
+		err := retry(ctx, func(ctx context.Context) error {
 			_, err := s.db.ExecContext(ctx, "INSERT INTO meta (name, value) VALUES (?, ?) "+row.merge, row.name, row.value)
 			return err
 		})

@@ -48,7 +48,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.retry(ctx, func(ctx context.Context) error { return s.readMeta(ctx) })
+	err = retry(ctx, func(ctx context.Context) error { return s.readMeta(ctx) })
 	if s.dsn.Path != "" && (errors.Is(err, ErrNoTables) || err == nil && s.schema < s.engine.schema()) {
 		err = s.migrate(ctx)
 	}

@@ -24,7 +24,7 @@ func (s *Store) Write(ctx context.Context, facts []Fact) error {
 	}
 	sorted := slices.SortedFunc(slices.Values(facts), Fact.compare)
 	for batch := range slices.Chunk(sorted, s.engine.batch) {
-		err := s.retry(ctx, func(ctx context.Context) error {
+		err := retry(ctx, func(ctx context.Context) error {
 			return s.transact(ctx, nil, func(tx *sql.Tx) error { return s.merge(ctx, tx, batch) })
 		})
 		if err != nil {
@@ -142,7 +142,7 @@ SELECT addr, len, source, reason, lifted, 0 FROM report WHERE lifted >= ? AND (`
 		report bool
 	}
 	var found []entry
-	err := s.retry(ctx, func(ctx context.Context) error {
+	err := retry(ctx, func(ctx context.Context) error {
 		found = nil
 		return s.query(ctx, s.db, query, args, func(scan scanner) error {
 			var e entry

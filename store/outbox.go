@@ -1,0 +1,407 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+const (
+	// outboxBound is how many facts may wait. An outage of weeks stays below it; an attack must not fill the disk.
+	outboxBound = 1_000_000
+
+	// deliveredKept is how long delivered facts are kept, for a store that is restored from a backup.
+	deliveredKept = 30 * 24 * time.Hour
+)
+
+// ErrOutboxFull says that too many facts wait.
+var ErrOutboxFull = fmt.Errorf("the outbox is full: %d facts wait for the store", outboxBound)
+
+// Outbox keeps on this host the facts that it made: durably those that the store has not yet taken, and for 30 days
+// those that it has, since a store may be restored from a backup that lacks them.
+//
+// The local clock may be wrong, or be stepped before delivery. So the age of a fact is measured by CLOCK_BOOTTIME while
+// the machine is up, and its time is the store's clock minus that age, fixed durably before the first delivery: every
+// later one carries the same.
+type Outbox struct {
+	db *sql.DB
+}
+
+// Waiting facts have no store, set aside ones an error. made and uptime are when the fact happened, by both clocks.
+const outboxSchema = `
+CREATE TABLE IF NOT EXISTS fact (
+  seq       INTEGER PRIMARY KEY,
+  lift      INTEGER NOT NULL,
+  addr      BLOB    NOT NULL,
+  len       INTEGER NOT NULL,
+  source    BLOB    NOT NULL,           -- empty: this host, as it is configured at delivery
+  reason    BLOB    NOT NULL,
+  bantime   INTEGER NOT NULL,           -- nanoseconds
+  forced    INTEGER NOT NULL,
+  at        INTEGER NOT NULL,           -- µs by the store's clock, 0 until it is known
+  made      INTEGER NOT NULL,           -- µs by the local clock
+  boot      TEXT    NOT NULL,           -- boot id
+  uptime    INTEGER NOT NULL,           -- µs of CLOCK_BOOTTIME
+  store     TEXT    NOT NULL DEFAULT '',  -- id of the store that took it
+  delivered INTEGER NOT NULL DEFAULT 0,   -- µs by the local clock
+  error     TEXT    NOT NULL DEFAULT '',  -- why the store will never take it
+  UNIQUE (addr, len, source, reason, lift, at, made, bantime)
+);
+CREATE INDEX IF NOT EXISTS fact_waiting ON fact (store, error, seq);
+CREATE INDEX IF NOT EXISTS fact_delivered ON fact (delivered)`
+
+// OpenOutbox opens the outbox in a state directory, and creates both when needed.
+func OpenOutbox(ctx context.Context, dir string) (*Outbox, error) {
+	path := OutboxPath(dir)
+	db, err := openSQLite(path)
+	if err != nil {
+		return nil, fmt.Errorf("open outbox %s: %w", path, err)
+	}
+	o := &Outbox{db}
+	err = retry(ctx, func(ctx context.Context) error {
+		_, err := db.ExecContext(ctx, outboxSchema)
+		return err
+	})
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open outbox %s: %w", path, err)
+	}
+	return o, nil
+}
+
+// OutboxPath returns where the outbox of a state directory is.
+func OutboxPath(dir string) string { return filepath.Join(dir, "outbox.db") }
+
+// Close closes the outbox.
+func (o *Outbox) Close() error { return o.db.Close() }
+
+// Add keeps facts that the store could not be given, which happened ago by the local clock. When it returns without an
+// error they survive a power cut. A fact without a source is this host's, whatever it is called when it is delivered.
+func (o *Outbox) Add(ctx context.Context, facts []Fact, ago time.Duration) error {
+	boot, uptime := bootClock()
+	made, uptime := time.Now().Add(-ago).UnixMicro(), uptime-ago.Microseconds()
+	err := o.transact(ctx, func(tx *sql.Tx) error {
+		var waiting int
+		query := "SELECT COUNT(*) FROM (SELECT 1 FROM fact WHERE store = '' AND error = '' LIMIT ?)"
+		if err := tx.QueryRowContext(ctx, query, outboxBound).Scan(&waiting); err != nil {
+			return err
+		}
+		if waiting+len(facts) > outboxBound {
+			return ErrOutboxFull
+		}
+		return insertFacts(ctx, tx, facts, func(Fact) []any { return []any{made, boot, uptime, "", 0} })
+	})
+	if err != nil {
+		return fmt.Errorf("write to the outbox: %w", err)
+	}
+	return nil
+}
+
+// Keep notes facts that the store has taken. Losing the note in a power cut does no harm, so it does not wait for the
+// disk.
+func (o *Outbox) Keep(ctx context.Context, st *Store, facts []Fact) error {
+	now := time.Now().UnixMicro()
+	conn, err := o.db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("write to the outbox: %w", err)
+	}
+	defer conn.Close()
+	err = retry(ctx, func(ctx context.Context) error {
+		if _, err := conn.ExecContext(ctx, "PRAGMA synchronous = NORMAL"); err != nil {
+			return err
+		}
+		defer conn.ExecContext(ctx, "PRAGMA synchronous = FULL")
+		tx, err := conn.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		// They happened at their time: what is delivered twice under it is one fact.
+		err = insertFacts(ctx, tx, facts, func(f Fact) []any { return []any{int64(f.At), "", 0, st.ID(), now} })
+		if err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+	if err != nil {
+		return fmt.Errorf("write to the outbox: %w", err)
+	}
+	return nil
+}
+
+func insertFacts(ctx context.Context, tx *sql.Tx, facts []Fact, rest func(Fact) []any) error {
+	insert, err := tx.PrepareContext(ctx, `
+INSERT OR IGNORE INTO fact (lift, addr, len, source, reason, bantime, forced, at, made, boot, uptime, store, delivered)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+	if err != nil {
+		return err
+	}
+	defer insert.Close()
+	for _, f := range facts {
+		args := append([]any{f.Lift, f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Source), []byte(f.Reason),
+			int64(f.Bantime), f.Forced, int64(f.At)}, rest(f)...)
+		if _, err := insert.ExecContext(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *Outbox) transact(ctx context.Context, f func(*sql.Tx) error) error {
+	return retry(ctx, func(ctx context.Context) error {
+		tx, err := o.db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		if err := f(tx); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+}
+
+// OutboxState is what an outbox holds.
+type OutboxState struct {
+	Waiting int
+	Oldest  time.Time // when the oldest waiting fact happened, by the local clock; zero if none waits
+	Aside   int       // facts that the store rejected for good
+}
+
+// State counts what the outbox holds.
+func (o *Outbox) State(ctx context.Context) (s OutboxState, err error) {
+	var oldest sql.NullInt64
+	err = retry(ctx, func(ctx context.Context) error {
+		query := `
+SELECT COUNT(*) FILTER (WHERE error = ''), MIN(made) FILTER (WHERE error = ''), COUNT(*) FILTER (WHERE error <> '')
+FROM fact WHERE store = ''`
+		return o.db.QueryRowContext(ctx, query).Scan(&s.Waiting, &oldest, &s.Aside)
+	})
+	if oldest.Valid {
+		s.Oldest = time.UnixMicro(oldest.Int64)
+	}
+	if err != nil {
+		err = fmt.Errorf("read the outbox: %w", err)
+	}
+	return s, err
+}
+
+// Recall makes all facts wait again that the store once took, if it no longer has the newest of them: it was restored
+// from a backup. (Its newest mark would not tell, since other hosts may have written in the meantime.) Returns how many.
+func (o *Outbox) Recall(ctx context.Context, st *Store) (recalled int64, err error) {
+	newest, err := o.read(ctx, "store = ? ORDER BY delivered DESC, seq DESC LIMIT 1", st.ID())
+	if err != nil || len(newest) == 0 {
+		return 0, err
+	}
+	has, err := st.has(ctx, newest[0].Fact)
+	if err != nil || has {
+		return 0, err
+	}
+	err = o.transact(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, "UPDATE fact SET store = '' WHERE store = ?", st.ID())
+		if err == nil {
+			recalled, err = result.RowsAffected()
+		}
+		return err
+	})
+	return recalled, err
+}
+
+// Delivery is what Deliver did.
+type Delivery struct {
+	Delivered int
+	Aside     []error // facts that the store rejected for good: one each, naming it
+}
+
+// Deliver gives the store what waits, oldest first. source is this host's. Several may do it at once.
+func (o *Outbox) Deliver(ctx context.Context, st *Store, source string) (d Delivery, err error) {
+	for {
+		batch, err := o.fix(ctx, st, source)
+		if err != nil || len(batch) == 0 {
+			return d, err
+		}
+		facts := make([]Fact, len(batch))
+		for i, w := range batch {
+			facts[i] = w.Fact
+		}
+		err = st.Write(ctx, facts)
+		if err == nil {
+			err = o.mark(ctx, st, batch)
+			d.Delivered += len(batch)
+		} else if rejected(err) {
+			err = o.deliverSingly(ctx, st, batch, &d)
+		}
+		if err != nil {
+			return d, err
+		}
+	}
+}
+
+// deliverSingly finds the facts in batch that the store rejects, so that they do not block the others.
+func (o *Outbox) deliverSingly(ctx context.Context, st *Store, batch []waiting, d *Delivery) error {
+	for _, w := range batch {
+		err := st.Write(ctx, []Fact{w.Fact})
+		switch {
+		case err == nil:
+			d.Delivered++
+			err = o.mark(ctx, st, []waiting{w})
+		case rejected(err):
+			d.Aside = append(d.Aside, err)
+			reason := err.Error()
+			err = o.transact(ctx, func(tx *sql.Tx) error {
+				_, err := tx.ExecContext(ctx, "UPDATE fact SET error = ? WHERE seq = ?", reason, w.seq)
+				return err
+			})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mark notes that the store took batch, and forgets what it took long ago.
+func (o *Outbox) mark(ctx context.Context, st *Store, batch []waiting) error {
+	now := time.Now()
+	return o.transact(ctx, func(tx *sql.Tx) error {
+		done, err := tx.PrepareContext(ctx, "UPDATE fact SET store = ?, delivered = ? WHERE seq = ?")
+		if err != nil {
+			return err
+		}
+		defer done.Close()
+		for _, w := range batch {
+			if _, err := done.ExecContext(ctx, st.ID(), now.UnixMicro(), w.seq); err != nil {
+				return err
+			}
+		}
+		_, err = tx.ExecContext(ctx, "DELETE FROM fact WHERE delivered > 0 AND delivered < ?", now.Add(-deliveredKept).UnixMicro())
+		return err
+	})
+}
+
+// waiting is a fact in the outbox.
+type waiting struct {
+	Fact
+	seq, made, uptime int64
+	boot              string
+}
+
+// fix returns the oldest waiting facts, each with a source and with a time that it keeps.
+func (o *Outbox) fix(ctx context.Context, st *Store, source string) ([]waiting, error) {
+	batch, err := o.read(ctx, "store = '' AND error = '' ORDER BY seq LIMIT ?", st.engine.batch)
+	if err != nil || len(batch) == 0 {
+		return nil, err
+	}
+	now, err := st.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	boot, uptime := bootClock()
+	local := time.Now().UnixMicro()
+	err = o.transact(ctx, func(tx *sql.Tx) error {
+		for i := range batch {
+			w := &batch[i]
+			if w.At != 0 && w.Source != "" {
+				continue
+			}
+			age := local - w.made
+			if w.boot == boot && boot != "" {
+				age = uptime - w.uptime
+			}
+			if w.At == 0 {
+				w.At = max(now-Time(max(age, 0)), 1)
+			}
+			if w.Source == "" {
+				w.Source = source
+			}
+			// Another delivery at the same time may have been first: then its time and source hold.
+			query := "UPDATE OR REPLACE fact SET at = CASE at WHEN 0 THEN ? ELSE at END, " +
+				"source = CASE length(source) WHEN 0 THEN ? ELSE source END WHERE seq = ? RETURNING at, source"
+			var source []byte
+			err := tx.QueryRowContext(ctx, query, int64(w.At), []byte(w.Source), w.seq).Scan(&w.At, &source)
+			if errors.Is(err, sql.ErrNoRows) {
+				continue // replaced by its twin: writing it twice is harmless
+			}
+			if err != nil {
+				return err
+			}
+			w.Source = string(source)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("write to the outbox: %w", err)
+	}
+	return batch, nil
+}
+
+func (o *Outbox) read(ctx context.Context, where string, args ...any) (batch []waiting, err error) {
+	query := "SELECT lift, addr, len, source, reason, bantime, forced, at, seq, made, uptime, boot FROM fact WHERE " + where
+	err = retry(ctx, func(ctx context.Context) error {
+		batch = nil
+		rows, err := o.db.QueryContext(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var w waiting
+			var addr, source, reason []byte
+			var bits int
+			err := rows.Scan(&w.Lift, &addr, &bits, &source, &reason, &w.Bantime, &w.Forced, &w.At, &w.seq, &w.made, &w.uptime, &w.boot)
+			if err != nil {
+				return err
+			}
+			if w.Prefix, err = prefixOf(addr, bits); err != nil {
+				return err
+			}
+			w.Source, w.Reason = string(source), string(reason)
+			batch = append(batch, w)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		err = fmt.Errorf("read the outbox: %w", err)
+	}
+	return batch, err
+}
+
+// has reports whether the store has f or a later fact of the same kind in its place.
+func (s *Store) has(ctx context.Context, f Fact) (bool, error) {
+	column, table := "at", "report"
+	if f.Lift && f.exact() {
+		column = "lifted"
+	} else if f.Lift {
+		table = "lift"
+	}
+	var at Time
+	err := retry(ctx, func(ctx context.Context) error {
+		query := "SELECT COALESCE(MAX(" + column + "), 0) FROM " + table + " WHERE addr = ? AND len = ? AND source = ? AND reason = ?"
+		return s.db.QueryRowContext(ctx, query, f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Source), []byte(f.Reason)).Scan(&at)
+	})
+	if err != nil {
+		return false, fmt.Errorf("read from %v: %w", s.dsn, err)
+	}
+	return at >= f.At, nil
+}
+
+// rejected reports whether a write failed because of a fact in it, and would fail again with any store.
+func rejected(err error) bool {
+	var m *mysql.MySQLError
+	if errors.As(err, &m) {
+		switch m.Number {
+		case 1369, // CHECK OPTION of a view: another's source, or a time ahead
+			1406, 1264, 1366, 1292, 1048, // too long, out of range, wrong value, null
+			3819, 4025: // CHECK constraint
+			return true
+		}
+	}
+	var bad badFact
+	return errors.As(err, &bad)
+}
+
