@@ -91,7 +91,7 @@ func (p *process) ban(ctx context.Context, cfg *config, o banOptions) error {
 	invalid, err := p.eachBatch(ctx, o.prefixes, func(inputs []input) error { return b.batch(ctx, inputs) })
 	if err != nil {
 		if b.banned > 0 {
-			err = fmt.Errorf("%w; %d prefixes were banned before, the same call may be repeated", err, b.banned)
+			err = fmt.Errorf("%w; %s banned before that, the same call may be repeated", err, counted(b.banned, "prefix was", "prefixes were"))
 		}
 		return err
 	}

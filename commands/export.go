@@ -88,11 +88,7 @@ func (p *process) export(ctx context.Context, cfg *config, o exportOptions) erro
 // writePlain is what pfSense, OPNsense and HAProxy read. The header has no time stamp, so that an unchanged list is an
 // unchanged file; there always is one, because pfSense takes an empty file for a failed download.
 func writePlain(w io.Writer, list *aggregate.Set) error {
-	noun := "prefixes"
-	if list.Len() == 1 {
-		noun = "prefix"
-	}
-	if _, err := fmt.Fprintf(w, "# f2bc: %d %s\n", list.Len(), noun); err != nil {
+	if _, err := fmt.Fprintf(w, "# f2bc: %s\n", counted(list.Len(), "prefix", "prefixes")); err != nil {
 		return err
 	}
 	return list.WriteText(w, "", "\n")

@@ -63,6 +63,7 @@ func (p *process) init(ctx context.Context, cfg *config, o initOptions) error {
 		return err
 	}
 	defer st.Close()
+	p.sayNewer(st)
 	if _, err := fmt.Fprintf(p.out.stdout, "store %s is ready\n", st.ID()); err != nil {
 		return err
 	}
@@ -93,14 +94,14 @@ func (p *process) adopt(ctx context.Context, cfg *config, st *store.Store, o ini
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(p.out.stdout, "%d rows of %s adopted, %d were known\n", a.New, o.adopt, a.Known); err != nil {
+	if _, err := fmt.Fprintf(p.out.stdout, "%s of %s adopted, %d known before\n", counted(a.New, "row", "rows"), o.adopt, a.Known); err != nil {
 		return err
 	}
 	switch {
 	case a.Bad > refused:
-		return invalidf("%d rows left out, %d of them refused", a.Bad, refused)
+		return invalidf("%s left out, %d of them refused", counted(a.Bad, "row", "rows"), refused)
 	case refused > 0:
-		return refusedf("%d rows left out, all refused", refused)
+		return refusedf("%s left out, refused", counted(refused, "row", "rows"))
 	}
 	return nil
 }

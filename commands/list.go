@@ -63,6 +63,7 @@ func (p *process) list(ctx context.Context, cfg *config, o listOptions) error {
 		return err
 	}
 	defer st.Close()
+	p.sayNewer(st)
 	now, err := st.Now(ctx)
 	if err != nil {
 		return err

@@ -40,6 +40,13 @@ func (p *process) openStore(ctx context.Context, cfg *config) (*store.Store, err
 	return store.Open(ctx, options)
 }
 
+// sayNewer is for the commands of people: cron and fail2ban would repeat it every minute until all hosts are upgraded.
+func (p *process) sayNewer(st *store.Store) {
+	if st.Newer() {
+		p.out.say("the store was made by a newer f2bc; this one may go on using it")
+	}
+}
+
 // makeStateDir creates the state directory, which is nobody else's business.
 func makeStateDir(cfg *config) error {
 	if cfg.StateDir == "" {

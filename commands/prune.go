@@ -29,7 +29,7 @@ otherwise an old report that comes back would revive a ban.`,
 			if err != nil {
 				return err
 			}
-			p.out.say("%d events and %d reports deleted", pruned.Events, pruned.Reports)
+			p.out.say("%s and %s deleted", counted(pruned.Events, "event", "events"), counted(pruned.Reports, "report", "reports"))
 			return nil
 		},
 	}

@@ -98,7 +98,11 @@ func netns(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: netns SCRIPT")
 	}
-	if err := exec.Command("unshare", "--map-root-user", "--net", "ip", "link").Run(); err != nil {
+	unshare := []string{"unshare", "--net"}
+	if os.Geteuid() != 0 {
+		unshare = append(unshare, "--map-root-user")
+	}
+	if err := exec.Command("unshare", append(unshare[1:], "ip", "link")...).Run(); err != nil {
 		if os.Getenv("CI") != "" {
 			ts.Fatalf("a network namespace is needed: %v; install the Debian packages util-linux and iproute2", err)
 		}
@@ -106,5 +110,5 @@ func netns(ts *testscript.TestScript, neg bool, args []string) {
 		return
 	}
 	ts.Setenv("F2BC_TEST_ROOT", "1")
-	runFor(ts, 0, []string{"unshare", "--map-root-user", "--net", "sh", "-eu", ts.MkAbs(args[0])})
+	runFor(ts, 0, append(unshare, "sh", "-eu", ts.MkAbs(args[0])))
 }

@@ -108,7 +108,7 @@ func (p *process) unban(ctx context.Context, cfg *config, o unbanOptions) error 
 		}
 	}
 	if err != nil && len(u.lifted) > 0 {
-		return fmt.Errorf("%w; %d prefixes were unbanned before, the same call may be repeated", err, len(u.lifted))
+		return fmt.Errorf("%w; %s unbanned before that, the same call may be repeated", err, counted(len(u.lifted), "prefix was", "prefixes were"))
 	}
 	if err != nil {
 		return err
