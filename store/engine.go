@@ -11,6 +11,7 @@ type engine struct {
 	batch  int    // facts a statement
 
 	recorded  string // the mark in µs, as an SQL expression
+	greatest  string // the name of the function that returns the greatest of its arguments
 	afterMark string // the condition for rows with a mark after the parameter, in µs
 
 	// What follows the VALUES of an insert, to merge with the row that is there.
@@ -24,6 +25,7 @@ var mysqlEngine = engine{
 	peer:      "SUBSTRING_INDEX(USER(), '@', -1)",
 	active:    "FORCE INDEX (active)",
 	batch:     2000,
+	greatest:  "GREATEST",
 	recorded:  "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', mark)",
 	afterMark: "mark > TIMESTAMP('1970-01-01') + INTERVAL ? MICROSECOND",
 
@@ -53,6 +55,7 @@ var sqliteEngine = engine{
 	peer:      "''",
 	active:    "INDEXED BY report_active",
 	batch:     500,
+	greatest:  "MAX",
 	recorded:  "mark",
 	afterMark: "mark > ?",
 

@@ -82,13 +82,8 @@ func (l *Live) readAll(ctx context.Context) (changed bool, err error) {
 		if fresh.lifts, err = l.s.readLifts(ctx, conn); err != nil {
 			return err
 		}
-		newest := "SELECT COALESCE(MAX(" + l.s.engine.recorded + "), 0) FROM "
-		for _, table := range []string{"report", "lift", "allow"} {
-			var mark int64
-			if err := conn.QueryRowContext(ctx, newest+"(SELECT MAX(mark) AS mark FROM "+table+") AS newest").Scan(&mark); err != nil {
-				return err
-			}
-			fresh.mark = max(fresh.mark, mark)
+		if err := conn.QueryRowContext(ctx, "SELECT "+l.s.newestMark()).Scan(&fresh.mark); err != nil {
+			return err
 		}
 		query, args := l.s.activeQuery(activeColumns, Filter{})
 		return l.s.queryRaw(ctx, conn, query, args, func(row []driver.Value) { fresh.take(activeReport(row)) })
@@ -124,13 +119,18 @@ SELECT 'report', addr, len, source, reason, at, ` + mark + ` FROM report WHERE `
 UNION ALL
 SELECT 'lift',   addr, len, source, reason, at, ` + mark + ` FROM lift   WHERE ` + after + `
 UNION ALL
-SELECT 'allow',  entry, 0,  '',     '',     at, ` + mark + ` FROM allow  WHERE ` + after
+SELECT 'allow',  entry, 0,  '',     '',     at, ` + mark + ` FROM allow  WHERE ` + after + `
+UNION ALL
+SELECT name,     value, 0,  '',     '',     0,  0 FROM meta WHERE name IN ('id', '` + pauseName + `')
+UNION ALL
+SELECT 'newest', '',    0,  '',     '',     0,  ` + l.s.newestMark()
 	from := l.mark - markSlack.Microseconds()
-	prefixes, seen, newest := map[netip.Prefix]bool{}, map[string]int64{}, l.mark
+	prefixes, seen, newest := map[netip.Prefix]bool{}, map[string]int64{}, int64(0)
+	var id, pause string
 	err = retry(ctx, func(ctx context.Context) error {
 		clear(prefixes)
 		clear(seen)
-		allows = false
+		allows, pause = false, ""
 		return l.s.query(ctx, l.s.db, query, []any{from, from, from}, func(scan scanner) error {
 			var table string
 			var key rowKey
@@ -139,9 +139,20 @@ SELECT 'allow',  entry, 0,  '',     '',     at, ` + mark + ` FROM allow  WHERE `
 			if err := scan(&table, &key.addr, &key.len, &key.source, &key.reason, &at, &mark); err != nil {
 				return err
 			}
-			id := fmt.Sprintf("%s %x/%d %q %q", table, []byte(key.addr), key.len, []byte(key.source), []byte(key.reason))
-			seen[id], newest = mark, max(newest, mark)
-			if l.seen[id] == mark {
+			switch table {
+			case "id":
+				id = string(key.addr)
+				return nil
+			case pauseName:
+				pause = string(key.addr)
+				return nil
+			case "newest":
+				newest = mark
+				return nil
+			}
+			row := fmt.Sprintf("%s %x/%d %q %q", table, []byte(key.addr), key.len, []byte(key.source), []byte(key.reason))
+			seen[row] = mark
+			if l.seen[row] == mark {
 				return nil
 			}
 			if table == "allow" {
@@ -164,10 +175,16 @@ SELECT 'allow',  entry, 0,  '',     '',     at, ` + mark + ` FROM allow  WHERE `
 			return nil
 		})
 	})
-	if err == nil {
-		l.seen, l.mark = seen, newest
+	if err != nil {
+		return nil, false, err
 	}
-	return prefixes, allows, err
+	if id != l.s.id {
+		return nil, false, ErrReplaced
+	}
+	l.s.setPaused(pause)
+	l.whole = l.whole || newest < l.mark
+	l.seen, l.mark = seen, newest
+	return prefixes, allows, nil
 }
 
 // reread asks for the active reports on exactly these prefixes.

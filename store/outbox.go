@@ -404,4 +404,3 @@ func rejected(err error) bool {
 	var bad badFact
 	return errors.As(err, &bad)
 }
-

@@ -92,6 +92,7 @@ func (s *Store) readMeta(ctx context.Context) error {
 	}
 
 	s.clock.set(asked, meta["now"])
+	s.setPaused(meta[pauseName])
 	s.id = meta["id"]
 	if s.schema, err = strconv.Atoi(meta["schema"]); err != nil || s.id == "" {
 		return ErrNoTables // init stopped half-way

@@ -17,6 +17,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 )
 
 // Options say how to open a store.
@@ -37,6 +38,7 @@ type Store struct {
 	schema int // of the store, possibly newer than this binary's
 
 	clock clock
+	pause atomic.Int64 // until when the fleet is paused, as last read
 }
 
 // Open connects to the store.

@@ -275,3 +275,9 @@ func ExampleParseDSN() {
 	// mysql://f2bc@db1.example:3306,db2.example:3307,[2001:db8::1]:3306/f2bc
 	// parse dsn "mysql://f2bc:***@db1:port/f2bc": host "db1:port": want host or host:port
 }
+
+func prefix4(a [4]byte) netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4(a), 32) }
+
+func contextWithin(t testing.TB, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), d)
+}

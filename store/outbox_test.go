@@ -1,0 +1,229 @@
+package store
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"f2bc/store/mariadbtest"
+)
+
+func openOutbox(t testing.TB, dir string) *Outbox {
+	t.Helper()
+	o, err := OpenOutbox(t.Context(), dir)
+	check(t, err)
+	t.Cleanup(func() { o.Close() })
+	return o
+}
+
+func wantState(t testing.TB, o *Outbox, waiting, aside int) {
+	t.Helper()
+	s, err := o.State(t.Context())
+	check(t, err)
+	if s.Waiting != waiting || s.Aside != aside || s.Oldest.IsZero() != (waiting == 0) {
+		t.Fatalf("outbox: %+v, want %d waiting and %d aside", s, waiting, aside)
+	}
+}
+
+// TestOutbox: what waited is delivered under the time at which it happened, whatever the local clock says by then.
+func TestOutbox(t *testing.T) {
+	onEngines(t, func(t *testing.T, options Options) {
+		s := initStore(t, options)
+		o := openOutbox(t, t.TempDir())
+		check(t, o.Add(t.Context(), []Fact{
+			report("192.0.2.1/32", "", 0, Forever), // of this host, whatever it is called
+			report("192.0.2.2/32", "web7", 0, time.Hour),
+		}, 0))
+		check(t, o.Add(t.Context(), []Fact{report("192.0.2.3/32", "web1", 0, Forever)}, 20*time.Minute))
+		check(t, o.Add(t.Context(), []Fact{report("192.0.2.4/32", "web1", 0, Forever), lift("192.0.2.4/32", "web1", "sshd", 0)}, 0))
+		check(t, o.Add(t.Context(), []Fact{report("192.0.2.5/32", "web1", 0, Forever)}, 0))
+		wantState(t, o, 6, 0)
+
+		// The wall clock is stepped by an hour: the machine's own clock knows better.
+		_, err := o.db.Exec("UPDATE fact SET made = made - 3600000000 WHERE addr <> ?", []byte{192, 0, 2, 5})
+		check(t, err)
+		// The machine was rebooted: the wall clock is all there is, though it is ahead.
+		_, err = o.db.Exec("UPDATE fact SET boot = 'before', made = made + 3600000000 WHERE addr = ?", []byte{192, 0, 2, 5})
+		check(t, err)
+
+		d, err := o.Deliver(t.Context(), s, "web1")
+		check(t, err)
+		if d.Delivered != 6 || len(d.Aside) != 0 {
+			t.Errorf("%+v", d)
+		}
+		wantState(t, o, 0, 0)
+		now, err := s.Now(t.Context())
+		check(t, err)
+		bans, err := s.List(t.Context(), Filter{})
+		check(t, err)
+		var got []string
+		for _, b := range bans {
+			age := time.Duration(now-b.Last) * time.Microsecond
+			got = append(got, b.Prefix.Addr().String()+" "+b.Sources[0]+" "+age.Round(10*time.Minute).String())
+		}
+		if text := strings.Join(got, ", "); text != "192.0.2.1 web1 0s, 192.0.2.2 web7 0s, 192.0.2.3 web1 20m0s, 192.0.2.5 web1 0s" {
+			t.Error(text)
+		}
+		if d, err := o.Deliver(t.Context(), s, "web1"); err != nil || d.Delivered != 0 {
+			t.Error("delivered again:", d, err)
+		}
+	})
+}
+
+// TestOutboxOnce: a fact keeps the time of its first delivery, though the answer was lost, so an unban in between stands.
+func TestOutboxOnce(t *testing.T) {
+	onEngines(t, func(t *testing.T, options Options) {
+		s := initStore(t, options)
+		dir := t.TempDir()
+		o := openOutbox(t, dir)
+		check(t, o.Add(t.Context(), []Fact{report("192.0.2.1/32", "web1", 0, Forever)}, 0))
+		batch, err := o.fix(t.Context(), s, "web1")
+		check(t, err)
+		check(t, s.Write(t.Context(), []Fact{batch[0].Fact})) // and the machine dies
+
+		unban := []Fact{lift("192.0.2.1/32", "", "", 0)}
+		check(t, s.Stamp(t.Context(), unban, 0))
+		check(t, s.Write(t.Context(), unban))
+		o = openOutbox(t, dir)
+		wantState(t, o, 1, 0)
+		_, err = o.Deliver(t.Context(), s, "web1")
+		check(t, err)
+		wantBanned(t, s, "")
+	})
+}
+
+// TestOutboxTogether: many hosts' worth of writers and deliverers at once lose nothing.
+func TestOutboxTogether(t *testing.T) {
+	s := initStore(t, mariadbOptions(t))
+	dir := t.TempDir()
+	var group sync.WaitGroup
+	for i := range 20 {
+		group.Go(func() {
+			o, err := OpenOutbox(t.Context(), dir)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer o.Close()
+			for j := range 10 {
+				f := report("192.0.2.1/32", "web1", 0, Forever)
+				a := f.Prefix.Addr().As4()
+				a[2], a[3] = byte(i), byte(j)
+				f.Prefix = prefix4(a)
+				if err := o.Add(t.Context(), []Fact{f}, 0); err != nil {
+					t.Error(err)
+				}
+				if _, err := o.Deliver(t.Context(), s, "web1"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	bans, err := s.List(t.Context(), Filter{})
+	check(t, err)
+	if len(bans) != 200 {
+		t.Errorf("%d bans", len(bans))
+	}
+	wantState(t, openOutbox(t, dir), 0, 0)
+}
+
+// TestOutboxAside: a fact that the store rejects for good is set aside and named, and blocks nothing.
+func TestOutboxAside(t *testing.T) {
+	s := initStore(t, mariadbOptions(t))
+	_, err := s.db.Exec("ALTER TABLE report ADD CONSTRAINT no_web9 CHECK (source <> 'web9')")
+	check(t, err)
+	o := openOutbox(t, t.TempDir())
+	check(t, o.Add(t.Context(), []Fact{
+		report("192.0.2.1/32", "web1", 0, Forever), report("192.0.2.2/32", "web9", 0, Forever), report("192.0.2.3/32", "web1", 0, Forever)}, 0))
+	d, err := o.Deliver(t.Context(), s, "web1")
+	check(t, err)
+	if d.Delivered != 2 || len(d.Aside) != 1 {
+		t.Errorf("%+v", d)
+	}
+	wantState(t, o, 0, 1)
+	wantBanned(t, s, "192.0.2.1/32 192.0.2.3/32")
+}
+
+// TestOutboxAway: while the store is away everything waits; what is wrong with the store is no reason to set a fact aside.
+func TestOutboxAway(t *testing.T) {
+	server := mariadbtest.New(t)
+	check(t, server.Start())
+	s := initStore(t, Options{DSN: server.DSN(server.Database(t))})
+	o := openOutbox(t, t.TempDir())
+	check(t, o.Add(t.Context(), []Fact{report("192.0.2.1/32", "web1", 0, Forever)}, 0))
+	_, err := s.db.Exec("RENAME TABLE report TO elsewhere")
+	check(t, err)
+	if _, err := o.Deliver(t.Context(), s, "web1"); err == nil {
+		t.Error("delivered without a table")
+	}
+	_, err = s.db.Exec("RENAME TABLE elsewhere TO report")
+	check(t, err)
+	server.Kill()
+	ctx, cancel := contextWithin(t, 300*time.Millisecond)
+	defer cancel()
+	if _, err := o.Deliver(ctx, s, "web1"); err == nil {
+		t.Error("delivered to nobody")
+	}
+	wantState(t, o, 1, 0)
+	check(t, server.Start())
+	d, err := o.Deliver(t.Context(), s, "web1")
+	check(t, err)
+	if d.Delivered != 1 {
+		t.Errorf("%+v", d)
+	}
+	wantBanned(t, s, "192.0.2.1/32")
+}
+
+// TestRestore: a store that comes back from a backup gets what this host had delivered since, though another host
+// wrote first, and what was lifted stays lifted.
+func TestRestore(t *testing.T) {
+	onEngines(t, func(t *testing.T, options Options) {
+		s := initStore(t, options)
+		o := openOutbox(t, t.TempDir())
+		deliver := func(facts ...Fact) {
+			t.Helper()
+			check(t, s.Stamp(t.Context(), facts, 0))
+			check(t, s.Write(t.Context(), facts))
+			check(t, o.Keep(t.Context(), s, facts))
+		}
+		deliver(report("192.0.2.1/32", "web1", 0, Forever), report("192.0.2.2/32", "web1", 0, Forever))
+		if n, err := o.Recall(t.Context(), s); n != 0 || err != nil {
+			t.Error("recalled", n, err)
+		}
+		// The backup was made here.
+		deliver(report("192.0.2.3/32", "web1", 0, Forever))
+		deliver(lift("192.0.2.1/32", "web1", "sshd", 0))
+		deliver(lift("192.0.2.2/32", "", "", 0))
+		for _, restore := range []string{
+			"DELETE FROM report WHERE addr = X'C0000203'", "UPDATE report SET lifted = 0", "DELETE FROM lift", "DELETE FROM event WHERE expires = 0"} {
+			_, err := s.db.Exec(restore)
+			check(t, err)
+		}
+		check(t, s.Write(t.Context(), []Fact{report("192.0.2.9/32", "web2", s.clock.now(), Forever)}))
+		wantBanned(t, s, "192.0.2.1/32 192.0.2.2/32 192.0.2.9/32")
+
+		if n, err := o.Recall(t.Context(), s); n != 5 || err != nil {
+			t.Error("recalled", n, err)
+		}
+		_, err := o.Deliver(t.Context(), s, "web1")
+		check(t, err)
+		wantBanned(t, s, "192.0.2.3/32 192.0.2.9/32")
+		if n, err := o.Recall(t.Context(), s); n != 0 || err != nil {
+			t.Error("recalled again", n, err)
+		}
+	})
+}
+
+func TestOutboxBound(t *testing.T) {
+	o := openOutbox(t, t.TempDir())
+	_, err := o.db.Exec(`
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
+INSERT INTO fact (lift, addr, len, source, reason, bantime, forced, at, made, boot, uptime) SELECT 0, X'C0000201', 32, X'77', X'78', 1000, 0, 0, i, '', 0 FROM n`)
+	check(t, err)
+	if err := o.Add(t.Context(), []Fact{report("192.0.2.1/32", "web1", 0, Forever)}, 0); !errors.Is(err, ErrOutboxFull) {
+		t.Error(err)
+	}
+}
