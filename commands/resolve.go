@@ -116,8 +116,8 @@ func writeAnswers(cfg *config, answers map[string][]netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(answersFile(cfg), 0o600, func(w io.Writer) error {
-		_, err := w.Write(text)
+	return replaceFile(answersFile(cfg), 0o600, func(f *os.File) error {
+		_, err := f.Write(text)
 		return err
 	})
 }
