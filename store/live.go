@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -51,6 +52,12 @@ func (l *Live) Bans(yield func(p netip.Prefix, forced bool)) {
 	}
 }
 
+// Mark returns what Store.Mark would have returned at the last Refresh.
+func (l *Live) Mark() Time { return Time(l.mark) }
+
+// ErrReplaced says that behind the same DSN there is another store now. It must be opened anew.
+var ErrReplaced = errors.New("the store was replaced by another one")
+
 // Refresh asks the store for what changed, and reports whether the bans or the never-ban list did. Where nothing did it
 // is one small query. After an error the bans are those of the last success.
 func (l *Live) Refresh(ctx context.Context) (changed bool, err error) {
@@ -61,7 +68,7 @@ func (l *Live) Refresh(ctx context.Context) (changed bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("read from %v: %w", l.s.dsn, err)
 	}
-	if len(prefixes) > manyChanged {
+	if l.read.IsZero() || len(prefixes) > manyChanged {
 		return l.readAll(ctx)
 	}
 	for batch := range slices.Chunk(slices.Collect(maps.Keys(prefixes)), 200) {
@@ -182,7 +189,9 @@ SELECT 'newest', '',    0,  '',     '',     0,  ` + l.s.newestMark()
 		return nil, false, ErrReplaced
 	}
 	l.s.setPaused(pause)
-	l.whole = l.whole || newest < l.mark
+	if newest < l.mark {
+		l.read = time.Time{} // rows are gone, so marks no longer tell what changed
+	}
 	l.seen, l.mark = seen, newest
 	return prefixes, allows, nil
 }

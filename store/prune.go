@@ -15,13 +15,15 @@ type Pruned struct{ Events, Reports int64 }
 
 // Prune deletes events that are older than Kept, and reports that ended longer ago: but never a lift, nor a report that
 // was lifted, nor one of which any version may still be running or was permanent. Without those an old fact that comes
-// back, from an outbox or a backup, would revive a ban.
+// back, from an outbox or a backup, would revive a ban. The newest row stays: hosts take a store whose newest mark went
+// back for a restored one.
 func (s *Store) Prune(ctx context.Context) (p Pruned, err error) {
 	before := s.clock.now().Add(-Kept)
 	p.Events, err = s.pruneBy(ctx, "at", "DELETE FROM event WHERE at >= ? AND at < ?", "event", before)
 	if err == nil {
 		p.Reports, err = s.pruneBy(ctx, "expires", `
-DELETE FROM report WHERE expires >= ? AND expires < ? AND longest < ? AND lifted = 0`, "report", before)
+DELETE FROM report WHERE expires >= ? AND expires < ? AND longest < ? AND lifted = 0
+  AND mark < (SELECT newest FROM (SELECT MAX(mark) AS newest FROM report) AS marks)`, "report", before)
 	}
 	if err != nil {
 		err = fmt.Errorf("prune %v: %w", s.dsn, err)
