@@ -113,7 +113,8 @@ func (d *DB) fail(err error) error {
 	}
 	switch {
 	case pg.Code == queryCanceled:
-		return problem(ErrTimeout, pg, "PostgreSQL cancelled a statement (limit %v): %s: allow more time", d.opts.StatementTimeout, pg.Message)
+		return problem(ErrTimeout, pg, "PostgreSQL cancelled a statement (limit %v): %s: is the table locked,"+
+			" or so large that its time wants an index?", d.opts.StatementTimeout, pg.Message)
 	case pg.Code == insufficientPrivilege:
 		return problem(ErrPrivilege, pg, "role %q: %s; grant it SELECT there", d.role(), pg.Message)
 	case pg.Code == undefinedTable:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -134,7 +135,8 @@ func (d *DB) find(ctx context.Context, tx pgx.Tx, name string, columns ...string
 }
 
 // Schema describes what was found, for a bug report: the versions, the tables of events and of the blacklist with columns,
-// types and keys, what is taken for the text of an event. It has no data of the tables and no password.
+// types and keys, what is taken for the text of an event. It has no data of the tables but the time of the newest event, and
+// no password.
 func (d *DB) Schema(ctx context.Context) (string, error) {
 	var b strings.Builder
 	err := d.read(ctx, func(tx pgx.Tx) error {
@@ -162,10 +164,27 @@ func (d *DB) Schema(ctx context.Context) (string, error) {
 			fmt.Fprintf(&b, "\nevents: %v\n", err)
 		} else {
 			fmt.Fprintf(&b, "\nevents: %s\n", src.found)
+			describeNewest(ctx, tx, src, &b)
 		}
 		return nil
 	})
 	return b.String(), err
+}
+
+// describeNewest sets the newest event beside the clock: a distance of whole hours shows that times without zone are read
+// in another zone than they were written in.
+func describeNewest(ctx context.Context, tx pgx.Tx, src source, b *strings.Builder) {
+	if src.sql == "" {
+		return
+	}
+	var newest *time.Time
+	var clock time.Time
+	sql := "SELECT max(e.at), clock_timestamp() FROM (\n" + src.sql + "\n) AS e(id, at, event, text)"
+	if err := tx.QueryRow(ctx, sql, append([]any{time.Time{}}, src.args...)...).Scan(&newest, &clock); err != nil {
+		fmt.Fprintf(b, "newest: %v\n", src.fail(err))
+	} else if newest != nil {
+		fmt.Fprintf(b, "newest: %s, the clock says %s\n", newest.UTC().Format(time.RFC3339), clock.UTC().Format(time.RFC3339))
+	}
 }
 
 func (t table) describe(b *strings.Builder) {

@@ -27,6 +27,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -65,6 +66,16 @@ type Options struct {
 	Timezone string
 	// StatementTimeout bounds each statement; default 30 s. The reading of many events is many statements.
 	StatementTimeout time.Duration
+}
+
+// Target names the database that o is about, as host:port/database or socket directory:port/database: without user and
+// password, and without connecting.
+func (o Options) Target() (string, error) {
+	cfg, err := connConfig(o)
+	if err != nil {
+		return "", err
+	}
+	return net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))) + "/" + cfg.Database, nil
 }
 
 // DB is a connection to the PostgreSQL of a phone system, for one goroutine.

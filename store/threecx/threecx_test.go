@@ -158,11 +158,13 @@ func testSchemas(t *testing.T, s *postgrestest.Server) {
 			events, _ = read(t, db, since)
 			same(t, "no such event", events)
 
+			db.opts.Events = DefaultEvents
 			text, err := db.Schema(context.Background())
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, word := range []string{"PostgreSQL", "Europe/Berlin", "primary key", "timestamp", "no table with blacklist"} {
+			for _, word := range []string{"PostgreSQL", "Europe/Berlin", "primary key", "timestamp", "no table with blacklist",
+				"newest: 2026-03-01T10:00:05Z, the clock says 20"} {
 				if !strings.Contains(text, word) {
 					t.Errorf("no %q in schema\n%s", word, text)
 				}
@@ -331,5 +333,21 @@ func testClock(t *testing.T, s *postgrestest.Server) {
 	}
 	if err := func() error { db.Close(); _, err := db.Clock(context.Background()); return err }(); !errors.Is(err, ErrAway) {
 		t.Errorf("closed: %v", err)
+	}
+}
+
+func TestTarget(t *testing.T) {
+	clean(t)
+	for dsn, want := range map[string]string{
+		"postgres://user:s3cret@pbx.example/phone": "pbx.example:5432/phone",
+		"host=/run/pg port=5480 user=x":            "/run/pg:5480/database_single",
+		"host=2001:db8::1":                         "[2001:db8::1]:5432/database_single",
+	} {
+		if got, err := (Options{DSN: dsn}).Target(); err != nil || got != want {
+			t.Errorf("%s: %q, %v, want %q", dsn, got, err, want)
+		}
+	}
+	if got, err := (Options{DSN: "postgres://user:s3cret@:x/"}).Target(); err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("%q, %v", got, err)
 	}
 }
