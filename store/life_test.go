@@ -118,7 +118,7 @@ func TestPrune(t *testing.T) {
 			report("192.0.2.7/32", "web1", old.Add(48*time.Hour), 30*time.Minute), // goes, in another slice
 			lift("192.0.2.8/32", "", "", old),
 		}))
-		time.Sleep(2 * time.Millisecond) // SQLite's marks have milliseconds
+		time.Sleep(2 * time.Millisecond)                                                          // SQLite's marks have milliseconds
 		check(t, s.Write(t.Context(), []Fact{report("198.51.100.1/32", "web1", now, time.Hour)})) // the newest row
 		p, err := s.Prune(t.Context())
 		check(t, err)
