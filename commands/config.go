@@ -2,6 +2,8 @@ package commands
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +18,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"github.com/urfave/cli/v2"
 
+	"f2bc/routes"
 	"f2bc/store"
 )
 
@@ -31,6 +34,15 @@ type configFile struct {
 	AllowFiles   []string `toml:"allow_files"`
 	AllowPrivate bool     `toml:"allow_private"`
 	StateDir     string   `toml:"state_dir"`
+
+	// What sync-routes does, and where in the kernel. Zero is the default.
+	Mode        string  `toml:"mode"`         // enforce (the default) or observe
+	MaxRoutes   int     `toml:"max_routes"`   // default 250,000
+	MaxCoverage float64 `toml:"max_coverage"` // percent of all IPv4 addresses, default 1
+	IPv6Prefix  int     `toml:"ipv6_prefix"`  // 19 to 128: banned IPv6 hosts are widened to their subnet of this length
+	Table       uint32  `toml:"table"`
+	Pref        uint32  `toml:"pref"`
+	Protocol    uint8   `toml:"protocol"`
 }
 
 // config is the configuration of one run: the file, overridden by variables, overridden by flags.
@@ -171,6 +183,8 @@ func wantedType(key toml.Key) string {
 		switch field.Type.Kind() {
 		case reflect.Bool:
 			return "true or false"
+		case reflect.Int, reflect.Uint8, reflect.Uint32, reflect.Float64:
+			return "a number"
 		case reflect.Slice:
 			return "a list of texts, such as [\"192.0.2.0/24\"]"
 		default:
@@ -213,7 +227,7 @@ func (c *config) override(lookup func(string) (string, bool)) error {
 	if v, ok := lookup("PASSWORD"); ok {
 		c.Password, c.PasswordFile = v, ""
 	}
-	for name, field := range map[string]*string{"SSH": &c.SSH, "SOURCE": &c.Source, "STATE_DIR": &c.StateDir} {
+	for name, field := range map[string]*string{"SSH": &c.SSH, "SOURCE": &c.Source, "STATE_DIR": &c.StateDir, "MODE": &c.Mode} {
 		if v, ok := lookup(name); ok {
 			*field = v
 		}
@@ -229,6 +243,16 @@ func (c *config) override(lookup func(string) (string, bool)) error {
 			return invalidf("variable F2BC_ALLOW_PRIVATE: %q is neither true nor false", v)
 		}
 		c.AllowPrivate = on
+	}
+	for name, field := range map[string]any{"MAX_ROUTES": &c.MaxRoutes, "MAX_COVERAGE": &c.MaxCoverage, "IPV6_PREFIX": &c.IPv6Prefix,
+		"TABLE": &c.Table, "PREF": &c.Pref, "PROTOCOL": &c.Protocol} {
+		v, ok := lookup(name)
+		if !ok {
+			continue
+		}
+		if err := json.Unmarshal([]byte(v), field); err != nil { // a number within the range of the field
+			return invalidf("variable F2BC_%s: %q is no such number", name, v)
+		}
 	}
 	return nil
 }
@@ -269,7 +293,35 @@ func (c *config) complete(at place) error {
 			return c.wrongf("allow: %w", err)
 		}
 	}
+	if err := c.checkRoutes(); err != nil {
+		return err
+	}
 	return c.completeSource()
+}
+
+// checkRoutes checks the settings of sync-routes, and fills in their defaults.
+func (c *config) checkRoutes() error {
+	c.Mode = cmp.Or(c.Mode, "enforce")
+	c.MaxRoutes = cmp.Or(c.MaxRoutes, 250_000)
+	c.MaxCoverage = cmp.Or(c.MaxCoverage, 1)
+	switch {
+	case c.Mode != "enforce" && c.Mode != "observe":
+		return c.wrongf("mode %q: want enforce or observe", c.Mode)
+	case c.MaxRoutes < 0:
+		return c.wrongf("max_routes %d: want a number above 0", c.MaxRoutes)
+	case !(c.MaxCoverage > 0 && c.MaxCoverage <= 100):
+		return c.wrongf("max_coverage %v: want a percentage above 0, at most 100", c.MaxCoverage)
+	case c.IPv6Prefix != 0 && (c.IPv6Prefix < widest6 || c.IPv6Prefix > 128):
+		return c.wrongf("ipv6_prefix %d: want %d to 128", c.IPv6Prefix, widest6)
+	}
+	if err := c.routesSettings().Validate(); err != nil {
+		return c.wrongf("%w", err)
+	}
+	return nil
+}
+
+func (c *config) routesSettings() routes.Settings {
+	return routes.Settings{Table: c.Table, Pref: c.Pref, Protocol: c.Protocol}
 }
 
 func (c *config) completeSource() error {
