@@ -15,37 +15,46 @@ import (
 const maxNamed = 20
 
 // desired returns what is to be enforced: the bans that pass the filter, minus what must never be banned, minus what
-// guard, if any, wants to stay reachable from this host. Everything is added first and then removed, so that an allow
-// inside a banned prefix comes out exactly and the rest stays.
+// guard, if any, wants to stay reachable from this host.
 func (p *process) desired(ctx context.Context, cfg *config, st *store.Store, filter store.Filter, guard []routes.Entry) (*aggregate.Set, error) {
 	never, err := p.neverBan(ctx, cfg, st)
 	if err != nil {
 		return nil, err
 	}
-	d := desire{guard: guard, tooWide: map[netip.Prefix]int{}, wide: map[netip.Prefix]bool{}}
+	d := newDesire(guard)
 	if err := st.Bans(ctx, filter, d.add); err != nil {
 		return nil, err
 	}
-	p.nameSkipped(d)
-	if !never.private {
-		p.removeSpecial(&d.want)
-	}
-	d.want.AddSet(&d.forced)
-	for _, entry := range guard {
-		if !entry.Network {
-			never.set.Add(entry.Prefix)
-		}
-	}
-	d.want.Remove(&never.set)
-	return &d.want, nil
+	return p.carve(d, never), nil
 }
 
-// desire collects the bans.
+// desire collects the bans. Everything is added first and then removed (carve), so that an allow inside a banned prefix
+// comes out exactly and the rest stays.
 type desire struct {
 	guard        []routes.Entry
 	want, forced aggregate.Set
 	tooWide      map[netip.Prefix]int  // skipped, with the length they exceed
 	wide         map[netip.Prefix]bool // taken only because they are forced
+}
+
+func newDesire(guard []routes.Entry) *desire {
+	return &desire{guard: guard, tooWide: map[netip.Prefix]int{}, wide: map[netip.Prefix]bool{}}
+}
+
+// carve returns what is to be enforced of the collected bans, and names those that are not.
+func (p *process) carve(d *desire, never *neverBan) *aggregate.Set {
+	p.nameSkipped(*d)
+	if !never.private {
+		p.removeSpecial(&d.want)
+	}
+	d.want.AddSet(&d.forced)
+	for _, entry := range d.guard {
+		if !entry.Network {
+			never.set.Add(entry.Prefix)
+		}
+	}
+	d.want.Remove(&never.set)
+	return &d.want
 }
 
 func (d *desire) add(ban netip.Prefix, forced bool) {

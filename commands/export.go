@@ -2,11 +2,9 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
-	"os"
-	"slices"
-	"strings"
+	"net/netip"
 
 	"github.com/urfave/cli/v2"
 
@@ -14,47 +12,28 @@ import (
 	"f2bc/store"
 )
 
-// An exportFormat writes a list in the way one kind of device reads it.
-type exportFormat struct {
-	name  string
-	write func(w io.Writer, list *aggregate.Set) error
-}
-
-var exportFormats = []exportFormat{
-	{"plain", writePlain},
-}
-
-type exportOptions struct {
-	format exportFormat
-	output string // empty: standard output
+// An exportList is what is to be written.
+type exportList struct {
+	set   *aggregate.Set
+	avoid *aggregate.Set // what must stay free; none of it is in set
+	bans  []store.Ban    // those that set comes from, sorted; only for a format that shows them
+	note  string         // for the header, after the number of prefixes
+	o     exportOptions
 }
 
 func (p *process) exportCommand() *cli.Command {
-	var names []string
-	for _, f := range exportFormats {
-		names = append(names, f.name)
-	}
 	return &cli.Command{
-		Name:  "export",
-		Usage: "write the list for firewalls: aggregated, without what must never be banned",
-		Description: `The fewest prefixes that cover exactly what is banned, single addresses bare, after a comment line.
-A file is written whole or not at all; after an error the old one stands.`,
-		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "format", Value: "plain", Usage: "`FORMAT` of the list: " + strings.Join(names, ", ")},
-			&cli.StringFlag{Name: "output", Usage: "write `FILE` instead of standard output"},
-		}, globalFlags()...),
+		Name:        "export",
+		Usage:       "write the list for firewalls: aggregated, without what must never be banned",
+		Description: exportDescription(),
+		Flags:       append(exportFlags(), globalFlags()...),
 		Action: func(c *cli.Context) error {
-			o := exportOptions{output: c.String("output")}
-			i := slices.Index(names, c.String("format"))
-			if i < 0 {
-				return usagef("--format %q: want one of %s", c.String("format"), strings.Join(names, ", "))
-			}
-			o.format = exportFormats[i]
-			if c.IsSet("output") && o.output == "" {
-				return usagef("--output \"\": names no file")
-			}
-			if err := noArguments(c); err != nil {
+			o, err := parseExport(c)
+			if err != nil {
 				return err
+			}
+			if o.from != "" {
+				return p.export(c.Context, nil, o)
 			}
 			cfg, err := p.configure(c)
 			if err != nil {
@@ -65,31 +44,120 @@ A file is written whole or not at all; after an error the old one stands.`,
 	}
 }
 
+// export needs no configuration for a list that comes from a file.
 func (p *process) export(ctx context.Context, cfg *config, o exportOptions) error {
-	st, err := p.openStore(ctx, cfg)
+	allow, err := readAllowList(o.allow)
 	if err != nil {
 		return err
 	}
-	defer st.Close()
-	list, err := p.desired(ctx, cfg, st, store.Filter{}, nil)
+	var list *exportList
+	invalid := 0
+	if o.from != "" {
+		list, invalid, err = p.exportFrom(ctx, o, allow)
+	} else {
+		list, err = p.exportStore(ctx, cfg, o, allow)
+	}
 	if err != nil {
 		return err
+	}
+	if o.maxEntries > 0 {
+		if err := p.fit(list); err != nil {
+			return err
+		}
+	}
+	if o.placeholder.IsValid() && list.avoid.Overlaps(o.placeholder) {
+		return refusedf("--placeholder %s must never be banned", bare(o.placeholder))
 	}
 	if o.output == "" {
-		return o.format.write(p.out.stdout, list)
+		err = o.format.write(p.out.stdout, list)
+	} else {
+		err = p.publish(ctx, list)
 	}
-	// Readable by all, since a web server serves it.
-	if err := replaceFile(o.output, 0o644, func(f *os.File) error { return o.format.write(f, list) }); err != nil {
-		return fmt.Errorf("write %s, the old file stands: %w", o.output, err)
+	if err == nil && invalid > 0 {
+		err = invalidf("%d lines were skipped", invalid)
 	}
-	return nil
+	return err
 }
 
-// writePlain is what pfSense, OPNsense and HAProxy read. The header has no time stamp, so that an unchanged list is an
-// unchanged file; there always is one, because pfSense takes an empty file for a failed download.
-func writePlain(w io.Writer, list *aggregate.Set) error {
-	if _, err := fmt.Fprintf(w, "# f2bc: %s\n", counted(list.Len(), "prefix", "prefixes")); err != nil {
+// exportStore makes the list of what the store has.
+func (p *process) exportStore(ctx context.Context, cfg *config, o exportOptions, allow *aggregate.Set) (*exportList, error) {
+	st, err := p.openStore(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	filter := store.Filter{Source: o.source, Reason: o.reason, MinSources: o.minSources}
+	if o.since != "" {
+		now, err := st.Now(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if filter.Since, err = parseSince(o.since, now); err != nil {
+			return nil, err
+		}
+	}
+	never, err := p.neverBan(ctx, cfg, st)
+	if err != nil {
+		return nil, err
+	}
+	never.set.AddSet(allow)
+	list := &exportList{o: o}
+	d := newDesire(nil)
+	add := func(ban netip.Prefix, forced bool) {
+		if o.wants(ban) {
+			d.add(ban, forced)
+		}
+	}
+	if o.format.bans {
+		list.bans, err = st.List(ctx, filter)
+		for _, b := range list.bans {
+			add(b.Prefix, b.Forced)
+		}
+	} else {
+		err = st.Bans(ctx, filter, add)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.widen6 > 0 {
+		// What is forced stays: it is wide, or on a LAN, where a /64 has many owners.
+		d.want.Widen6(o.widen6)
+	}
+	list.set = p.carve(d, never)
+	list.avoid = never.avoid(list.set)
+	return list, nil
+}
+
+// avoid is what a list that has want must not be fitted over.
+func (n *neverBan) avoid(want *aggregate.Set) *aggregate.Set {
+	var avoid aggregate.Set
+	if !n.private {
+		for _, r := range special {
+			avoid.Add(r.prefix)
+		}
+		avoid.Remove(want) // what is forced
+	}
+	avoid.AddSet(&n.set)
+	return &avoid
+}
+
+// fit makes the list short enough.
+func (p *process) fit(list *exportList) error {
+	o := list.o
+	fitted, extra, err := list.set.Fit(o.maxEntries, list.avoid)
+	if budget := (*aggregate.BudgetError)(nil); errors.As(err, &budget) {
+		return fmt.Errorf("--max-entries %d is impossible without covering what must stay free, nothing is written: %w", o.maxEntries, err)
+	} else if err != nil {
 		return err
 	}
-	return list.WriteText(w, "", "\n")
+	text := fmt.Sprintf("%d extra IPv4 addresses and %d extra IPv6 /64s", extra.IPv4, extra.IPv6)
+	if extra.IPv6 > o.maxCollateral || extra.IPv4 > o.maxCollateral-extra.IPv6 {
+		return fmt.Errorf("%d prefixes instead of %d would cover %s, more than %d, nothing is written; raise --max-entries, or --max-collateral if you mean it",
+			o.maxEntries, list.set.Len(), text, o.maxCollateral)
+	}
+	if extra.IPv4+extra.IPv6 > 0 {
+		p.out.say("%d prefixes instead of %d cover %s", fitted.Len(), list.set.Len(), text)
+	}
+	list.set, list.note = fitted, ", with "+text
+	return nil
 }

@@ -1,62 +1,138 @@
 package commands
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 )
 
-// replaceFile writes the file at path whole or not at all: into a temporary file beside it, flushed to the disk and
-// renamed over it. A reader sees the old file or the new one. Owner and mode stay as they are, a new file gets mode;
-// a symbolic link stays one, its target is replaced.
-func replaceFile(path string, mode fs.FileMode, write func(*os.File) error) (err error) {
+// replaceFile writes the file at path whole or not at all, and leaves it alone if its content is already right.
+func replaceFile(path string, mode fs.FileMode, write func(*os.File) error) error {
+	s, err := stageFile(path, mode, write)
+	if err != nil || s == nil {
+		return err
+	}
+	return s.commit()
+}
+
+// A stagedFile is the next content of a file: in a temporary file beside it, flushed to the disk, and to be renamed over
+// it. A reader sees the old file or the new one.
+type stagedFile struct{ temporary, path string }
+
+// stageFile prepares to replace the file at path. It returns nil if what write writes is what the file holds already.
+// Owner and mode will stay as they are, a new file gets mode; a symbolic link stays one, its target is replaced.
+func stageFile(path string, mode fs.FileMode, write func(*os.File) error) (s *stagedFile, err error) {
 	path, err = followLink(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
+	info, err := os.Lstat(path)
+	exists := err == nil
+	switch {
+	case exists && !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file", path)
+	case exists:
+		mode = info.Mode().Perm()
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	removeAbandoned(path)
+	f, err := os.CreateTemp(filepath.Dir(path), temporaryPrefix(path)+"*"+temporarySuffix)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
-		if err != nil {
-			f.Close()
+		f.Close()
+		if s == nil {
 			os.Remove(f.Name())
 		}
 	}()
-	old, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return err
-	case !old.Mode().IsRegular():
-		return fmt.Errorf("%s is no regular file", path)
-	default:
-		mode = old.Mode().Perm()
-		if err := keepOwner(f, old); err != nil {
-			return err
+	if exists {
+		if err := keepOwner(f, info); err != nil {
+			return nil, err
 		}
 	}
 	if err := write(f); err != nil {
-		return err
+		return nil, err
+	}
+	if exists && sameContent(f, path) {
+		return nil, nil
 	}
 	if err := f.Chmod(mode); err != nil {
-		return err
+		return nil, err
 	}
 	if err := f.Sync(); err != nil {
-		return err
+		return nil, err
 	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return &stagedFile{f.Name(), path}, nil
 }
+
+// commit puts the new content in place, for good even if the power fails now.
+func (s *stagedFile) commit() error {
+	if err := os.Rename(s.temporary, s.path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(s.path))
+}
+
+// discard leaves the old file. After commit it does nothing.
+func (s *stagedFile) discard() { os.Remove(s.temporary) }
+
+// sameContent reports whether the file at path is a copy of f. One that cannot be read is none.
+func sameContent(f *os.File, path string) bool {
+	old, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer old.Close()
+	info, err := f.Stat()
+	oldInfo, oldErr := old.Stat()
+	if err != nil || oldErr != nil || info.Size() != oldInfo.Size() {
+		return false
+	}
+	a, b := make([]byte, 64<<10), make([]byte, 64<<10)
+	for at := int64(0); at < info.Size(); {
+		n, err := f.ReadAt(a, at)
+		if err != nil && err != io.EOF {
+			return false
+		}
+		if _, err := old.ReadAt(b[:n], at); n == 0 || err != nil && err != io.EOF || !bytes.Equal(a[:n], b[:n]) {
+			return false
+		}
+		at += int64(n)
+	}
+	return true
+}
+
+// removeAbandoned removes the temporary files that killed runs left: a run takes seconds. One that cannot be removed
+// does no harm.
+func removeAbandoned(path string) {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	for _, name := range names {
+		if !strings.HasPrefix(name, temporaryPrefix(path)) || !strings.HasSuffix(name, temporarySuffix) {
+			continue
+		}
+		name = filepath.Join(dir.Name(), name)
+		if info, err := os.Lstat(name); err == nil && time.Since(info.ModTime()) > time.Hour {
+			os.Remove(name)
+		}
+	}
+}
+
+const temporarySuffix = ".f2bc"
+
+func temporaryPrefix(path string) string { return "." + filepath.Base(path) + "." }
 
 func followLink(path string) (string, error) {
 	target, err := filepath.EvalSymlinks(path)
