@@ -18,7 +18,7 @@ import (
 func testErrors(t *testing.T, s *postgrestest.Server) {
 	const password = "s3cret%2Fword"
 	ctx := context.Background()
-	database(t, s, "phone", schemas[1].ddl+`CREATE ROLE reader LOGIN PASSWORD 's3cret/word'; CREATE SCHEMA hidden;
+	database(t, s, "phone", postgrestest.Schemas[1].DDL+`CREATE ROLE reader LOGIN PASSWORD 's3cret/word'; CREATE SCHEMA hidden;
 		REVOKE CONNECT ON DATABASE q FROM PUBLIC; ALTER DATABASE phone SET log_statement = 'none';
 		CREATE TABLE hidden.blacklist (ipaddr text, blocktype int, expiresat timestamp, addedby int);`)
 	check := func(name string, err, kind error, words ...string) {

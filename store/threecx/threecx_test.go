@@ -16,50 +16,15 @@ import (
 	"f2bc/store/threecx/postgrestest"
 )
 
-// The three schemas are ours, made after what is known of the versions.
-var schemas = []struct {
-	name, ddl, insert string // $ID $TYPE $EVENT $AT (timestamptz) $P1 to $P4
-}{
-	{"16", // a time without zone, a list in the sixth column, the system's own address beside it
-		`CREATE TABLE eventlog (id serial PRIMARY KEY, entrytype integer, eventid integer, timegenerated timestamp,
-		 source varchar(50) DEFAULT '192.0.2.1', message text);`,
-		`INSERT INTO eventlog VALUES ($ID, $TYPE, $EVENT, $AT, DEFAULT, concat_ws(',', $P1, $P2, $P3, $P4));`},
-	{"18", // a time with zone, parameters, another key and order
-		`CREATE TABLE eventlog (idevent bigint PRIMARY KEY, timegenerated timestamptz NOT NULL, entrytype smallint, eventid integer,
-		 computer text DEFAULT 'pbx', params text[]);`,
-		`INSERT INTO eventlog VALUES ($ID, $AT, $TYPE, $EVENT, DEFAULT, ARRAY[$P1, $P2, $P3, $P4]);`},
-	{"20", // names in upper case in a schema of its own, an extra column, the key last, the sentence beside the parameters
-		`CREATE SCHEMA pbx; CREATE TABLE pbx."EventLog" ("Parameters" varchar(200)[], "Extra" jsonb DEFAULT '{"a": 1}', "TimeGenerated" timestamptz(3),
-		 "EventId" bigint, message text, "EntryType" integer, "Id" bigint PRIMARY KEY);`,
-		`INSERT INTO pbx."EventLog" VALUES (ARRAY[$P1, $P2, $P3, $P4], DEFAULT, $AT, $EVENT,
-		 'The IP ' || $P1 || ' has been blacklisted', $TYPE, $ID);`},
-	{"sentence", // nothing but the sentence
-		`CREATE TABLE event_log (entry_type text, event_id text, time_generated timestamp(3), message text, id integer PRIMARY KEY);`,
-		`INSERT INTO event_log VALUES ($TYPE, $EVENT, $AT, 'The IP ' || $P1 || ' has been blacklisted for ' || $P2 || ' sec. Reason: ' || $P4, $ID);`},
-}
-
-type row struct {
-	id, kind, event int
-	at              string
-	params          [4]string
-}
-
-var rows = []row{
-	{1, 2, 12290, "2026-03-01 10:00:00.123+00", [4]string{"203.0.113.6", "3600", "2026-03-01 11:00", "Too many failed authentications"}},
-	{2, 4, 12290, "2026-03-01 10:00:01+00", [4]string{"203.0.113.60", "3600", "", "information"}},
-	{3, 1, 12292, "2026-03-01 10:00:02+00", [4]string{"[2001:db8::6]:5060", "86400", "", "rate"}},
-	{4, 2, 12293, "2026-03-01 10:00:03+00", [4]string{"203.0.113.61", "3600", "", "other event"}},
-	{5, 2, 4097, "2026-03-01 10:00:04+00", [4]string{"203.0.113.62", "3600", "", "Trunk failed to register"}},
-	{6, 2, 12290, "2026-03-01 10:00:05+00", [4]string{"localhost\x1b", "3600", "", "no address"}},
-	{7, 2, 12290, "2026-03-01 09:00:00+00", [4]string{"203.0.113.63", "3600", "", "too old"}},
-	{8, 2, 12290, "2026-03-01 09:59:59.999+00", [4]string{"203.0.113.64", "3600", "", "just too old"}},
-}
-
-func (r row) sql(insert string) string {
-	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
-	return strings.NewReplacer("$ID", fmt.Sprint(r.id), "$TYPE", fmt.Sprint(r.kind), "$EVENT", fmt.Sprint(r.event),
-		"$AT", "timestamptz "+quote(r.at), "$P1", quote(r.params[0]), "$P2", quote(r.params[1]),
-		"$P3", quote(r.params[2]), "$P4", quote(r.params[3])).Replace(insert)
+var rows = []postgrestest.Event{
+	{ID: 1, Type: 2, Event: 12290, At: "2026-03-01 10:00:00.123+00", Params: [4]string{"203.0.113.6", "3600", "2026-03-01 11:00", "Too many failed authentications"}},
+	{ID: 2, Type: 4, Event: 12290, At: "2026-03-01 10:00:01+00", Params: [4]string{"203.0.113.60", "3600", "", "information"}},
+	{ID: 3, Type: 1, Event: 12292, At: "2026-03-01 10:00:02+00", Params: [4]string{"[2001:db8::6]:5060", "86400", "", "rate"}},
+	{ID: 4, Type: 2, Event: 12293, At: "2026-03-01 10:00:03+00", Params: [4]string{"203.0.113.61", "3600", "", "other event"}},
+	{ID: 5, Type: 2, Event: 4097, At: "2026-03-01 10:00:04+00", Params: [4]string{"203.0.113.62", "3600", "", "Trunk failed to register"}},
+	{ID: 6, Type: 2, Event: 12290, At: "2026-03-01 10:00:05+00", Params: [4]string{"localhost\x1b", "3600", "", "no address"}},
+	{ID: 7, Type: 2, Event: 12290, At: "2026-03-01 09:00:00+00", Params: [4]string{"203.0.113.63", "3600", "", "too old"}},
+	{ID: 8, Type: 2, Event: 12290, At: "2026-03-01 09:59:59.999+00", Params: [4]string{"203.0.113.64", "3600", "", "just too old"}},
 }
 
 func clean(t *testing.T) context.Context {
@@ -135,13 +100,13 @@ func TestPostgres(t *testing.T) {
 }
 
 func testSchemas(t *testing.T, s *postgrestest.Server) {
-	for _, schema := range schemas {
-		t.Run(schema.name, func(t *testing.T) {
-			sql := schema.ddl
+	for _, schema := range postgrestest.Schemas {
+		t.Run(schema.Name, func(t *testing.T) {
+			sql := schema.DDL
 			for _, r := range rows {
-				sql += r.sql(schema.insert)
+				sql += schema.Insert(r)
 			}
-			name := "v" + schema.name
+			name := "v" + schema.Name
 			db := open(t, database(t, s, name, sql))
 			since := at(t, "2026-03-01 10:00:00Z")
 			events, skipped := read(t, db, since)
@@ -212,10 +177,10 @@ func testQuery(t *testing.T, s *postgrestest.Server) {
 
 // A mark is only a time; so a purge, ids that start anew and a restored backup are nothing special.
 func testPurge(t *testing.T, s *postgrestest.Server) {
-	db := open(t, database(t, s, "purge", schemas[1].ddl))
+	db := open(t, database(t, s, "purge", postgrestest.Schemas[1].DDL))
 	since := at(t, "2026-03-01 10:00:00Z")
 	insert := func(id int, at, addr string) {
-		s.Exec(t, "purge", row{id, 2, 12290, at, [4]string{addr, "60", "", ""}}.sql(schemas[1].insert))
+		s.Exec(t, "purge", postgrestest.Schemas[1].Insert(postgrestest.Event{ID: id, Type: 2, Event: 12290, At: at, Params: [4]string{addr, "60", "", ""}}))
 	}
 	events, _ := read(t, db, since)
 	same(t, "empty", events)
@@ -235,7 +200,7 @@ func testPurge(t *testing.T, s *postgrestest.Server) {
 }
 
 func testSummerTime(t *testing.T, s *postgrestest.Server) {
-	sql := schemas[0].ddl
+	sql := postgrestest.Schemas[0].DDL
 	for i, local := range []string{
 		"2026-03-29 01:59", "2026-03-29 02:30", "2026-03-29 03:00", // forward at 02:00
 		"2026-10-25 01:59", "2026-10-25 02:30", "2026-10-25 02:59", "2026-10-25 03:00", // back at 03:00
@@ -275,7 +240,7 @@ func testSummerTime(t *testing.T, s *postgrestest.Server) {
 
 func testMany(t *testing.T, s *postgrestest.Server) {
 	const n = 200_000
-	db := open(t, database(t, s, "many", schemas[1].ddl+fmt.Sprintf(`INSERT INTO eventlog
+	db := open(t, database(t, s, "many", postgrestest.Schemas[1].DDL+fmt.Sprintf(`INSERT INTO eventlog
 		SELECT i, now() - interval '1 s' * i / 1000, 2, 12290, 'pbx', ARRAY[host('10.0.0.0'::inet + i), '60', '', repeat('x', 200)]
 		FROM generate_series(1, %d) i`, n)))
 	var before, during runtime.MemStats
