@@ -3,9 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/user"
@@ -44,40 +44,42 @@ func localUser() string {
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 func openMySQL(d DSN, o Options) (*sql.DB, error) {
-	m := &mysqlConnector{dsn: d}
+	if o.SSH != "" && d.Socket != "" {
+		return nil, errors.New("ssh reaches a host and port, not a socket: write the database host into the dsn as the ssh host sees it, such as 127.0.0.1")
+	}
+	m := &mysqlConnector{}
+	if o.StateDir != "" && len(d.Hosts) > 1 {
+		m.file = filepath.Join(o.StateDir, "last-host")
+	}
 	cfg := mysql.NewConfig()
 	cfg.User, cfg.DBName = d.User, d.Database
-	cfg.Passwd = d.Password
-	if o.Password != "" {
-		cfg.Passwd = o.Password
-	}
 	cfg.Loc = time.UTC
 	cfg.ParseTime = true
 	cfg.InterpolateParams = true // one round trip a statement
-	cfg.Params = map[string]string{"time_zone": "'+00:00'", "innodb_lock_wait_timeout": "2"}
-	cfg.Logger = &mysql.NopLogger{} // every error is returned; the driver's own lines would reach stderr
-	if o.PasswordFile != "" && o.Password == "" {
-		err := cfg.Apply(mysql.BeforeConnect(func(_ context.Context, c *mysql.Config) error {
-			text, err := os.ReadFile(o.PasswordFile)
-			c.Passwd = strings.TrimRight(string(text), "\r\n")
+	err := cfg.Apply(mysql.BeforeConnect(func(ctx context.Context, c *mysql.Config) (err error) {
+		if c.Passwd, err = password(d, o); err != nil {
 			return err
-		}))
-		if err != nil {
-			return nil, err
 		}
+		if c.Net == "tcp" {
+			c.TLS, err = d.tlsConfig(c.Addr)
+		}
+		c.Params = m.session()
+		c.Logger = causeOf(ctx)
+		return err
+	}))
+	if err != nil {
+		return nil, err
 	}
 
 	if d.Socket != "" {
 		cfg.Net, cfg.Addr = "unix", d.Socket
-		if err := m.add(cfg); err != nil {
-			return nil, err
-		}
+		return sql.OpenDB(m), m.add(cfg)
 	}
 	for _, address := range d.Hosts {
 		c := cfg.Clone()
 		c.Net, c.Addr = "tcp", address
-		if !d.PlainText && !local(address) {
-			c.TLSConfig = "true"
+		if o.SSH != "" {
+			c.DialFunc = func(ctx context.Context, _, address string) (net.Conn, error) { return dialSSH(ctx, o.SSH, address) }
 		}
 		if err := m.add(c); err != nil {
 			return nil, err
@@ -86,34 +88,13 @@ func openMySQL(d DSN, o Options) (*sql.DB, error) {
 	return sql.OpenDB(m), nil
 }
 
-// mysqlConnector connects to the first host of a DSN that answers.
-type mysqlConnector struct {
-	dsn   DSN
-	hosts []driver.Connector
-}
-
-func (m *mysqlConnector) add(cfg *mysql.Config) error {
-	c, err := mysql.NewConnector(cfg)
-	m.hosts = append(m.hosts, c)
-	return err
-}
-
-func (m *mysqlConnector) Driver() driver.Driver { return &mysql.MySQLDriver{} }
-
-func (m *mysqlConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	var failed []error
-	for i, c := range m.hosts {
-		// A host that drops packets must leave time for the next one.
-		hostCtx, cancel := ctx, context.CancelFunc(func() {})
-		if deadline, ok := ctx.Deadline(); ok && i < len(m.hosts)-1 {
-			hostCtx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(m.hosts)-i))
-		}
-		conn, err := c.Connect(hostCtx)
-		cancel()
-		if err == nil {
-			return conn, nil
-		}
-		failed = append(failed, err)
+func password(d DSN, o Options) (string, error) {
+	switch {
+	case o.Password != "":
+		return o.Password, nil
+	case o.PasswordFile != "":
+		text, err := os.ReadFile(o.PasswordFile)
+		return strings.TrimRight(string(text), "\r\n"), err
 	}
-	return nil, errors.Join(failed...)
+	return d.Password, nil
 }

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -11,18 +13,30 @@ import (
 
 // DSN says where a store is:
 //
-//	mysql://user:password@host1,host2:3307,[2001:db8::1]/database?tls=false
+//	mysql://user:password@host1,host2:3307,[2001:db8::1]/database?option&option
 //	mysql://user@/database?socket=/run/mysqld/mysqld.sock
 //	sqlite:///var/lib/f2bc/f2bc.db
 //
-// User and password may hold %-escapes. Hosts are tried in order; the port is 3306 unless given.
+// User and password may hold %-escapes. Hosts are tried in order, the last good one first; the port is 3306 unless
+// given. A connection to another host is encrypted and the server's certificate verified, unless an option says otherwise:
+//
+//	tls=true                        also where it is not needed, on loopback
+//	tls=false                       neither, where the network is trusted
+//	tls=sha256:HEX,HEX              the certificate has one of these SHA-256 fingerprints; its name and dates do not matter
+//	tls-ca=/path                    trust the CAs in this PEM file instead of the system's
+//	tls-cert=/path&tls-key=/path    show this client certificate; without tls-key the key stands in the same PEM file
+//
+// The files are read again at every connect, so that certificates can be renewed.
 type DSN struct {
 	Path           string   // the file of an embedded store; empty for MySQL
-	User, Password string   // never printed
+	User, Password string   // the password is never printed
 	Hosts          []string // host:port
 	Socket         string   // instead of hosts
 	Database       string
-	PlainText      bool // tls=false: other hosts are reached without encryption
+
+	TLS                       string   // "true", "false", "sha256"; empty: "true" for hosts other than loopback
+	Pins                      []string // with "sha256": fingerprints, 64 lower-case hex digits each
+	CAFile, CertFile, KeyFile string
 }
 
 // ParseDSN parses text. Its errors never quote a password.
@@ -91,18 +105,60 @@ func (d *DSN) parseOptions(query string) error {
 	if query == "" {
 		return nil
 	}
+	seen := map[string]bool{}
+	paths := map[string]*string{"socket": &d.Socket, "tls-ca": &d.CAFile, "tls-cert": &d.CertFile, "tls-key": &d.KeyFile}
 	for _, option := range strings.Split(query, "&") {
 		key, value, _ := strings.Cut(option, "=")
-		switch {
-		case key == "socket" && strings.HasPrefix(value, "/"):
-			d.Socket = value
-		case key == "tls" && value == "false":
-			d.PlainText = true
-		case key == "tls" && value == "true":
-			d.PlainText = false
-		default:
-			return fmt.Errorf("unknown option %q, known are tls=true, tls=false and socket=/path", option)
+		if seen[key] {
+			return fmt.Errorf("option %q stands twice", key)
 		}
+		seen[key] = true
+		pins, pinned := strings.CutPrefix(value, "sha256:")
+		switch path := paths[key]; {
+		case path != nil && strings.HasPrefix(value, "/"):
+			*path = value
+		case path != nil:
+			return fmt.Errorf("option %q: want an absolute path", option)
+		case key == "tls" && (value == "true" || value == "false"):
+			d.TLS = value
+		case key == "tls" && pinned:
+			d.TLS = "sha256"
+			if err := d.parsePins(pins); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("unknown option %q, known are tls=true, tls=false, tls=sha256:HEX, tls-ca, tls-cert, tls-key and socket", option)
+		}
+	}
+	return d.checkTLS()
+}
+
+// parsePins takes fingerprints as sha256sum prints them or, with colons, as openssl does.
+func (d *DSN) parsePins(pins string) error {
+	for _, pin := range strings.Split(pins, ",") {
+		sum, err := hex.DecodeString(strings.ReplaceAll(pin, ":", ""))
+		if err != nil || len(sum) != sha256.Size {
+			return fmt.Errorf("tls=sha256: %q is no fingerprint, want 64 hex digits as printed by openssl x509 -noout -fingerprint -sha256", pin)
+		}
+		d.Pins = append(d.Pins, hex.EncodeToString(sum))
+	}
+	return nil
+}
+
+// checkTLS refuses options of which one would silently have no effect.
+func (d *DSN) checkTLS() error {
+	files := d.CAFile != "" || d.CertFile != ""
+	switch {
+	case d.KeyFile != "" && d.CertFile == "":
+		return errors.New("tls-key without tls-cert")
+	case d.CAFile != "" && d.Pins != nil:
+		return errors.New("tls-ca and tls=sha256 contradict each other: a pinned certificate needs no CA")
+	case d.TLS == "false" && files:
+		return errors.New("tls=false contradicts tls-ca and tls-cert")
+	case d.Socket != "" && (files || d.TLS == "true" || d.Pins != nil):
+		return errors.New("a socket needs no TLS: remove the tls options")
+	case d.TLS == "" && files:
+		d.TLS = "true"
 	}
 	return nil
 }
@@ -141,12 +197,12 @@ func hidePassword(text string) string {
 	return scheme + rest
 }
 
-// String returns the DSN without its password.
+// String returns the DSN without its password and its TLS options, as it stands in messages.
 func (d DSN) String() string {
 	if d.Path != "" {
 		return "sqlite://" + d.Path
 	}
-	s := "mysql://" + d.User + "@" + strings.Join(d.Hosts, ",") + "/" + d.Database
+	s := "mysql://" + url.User(d.User).String() + "@" + strings.Join(d.Hosts, ",") + "/" + d.Database
 	if d.Socket != "" {
 		s += "?socket=" + d.Socket
 	}

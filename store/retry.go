@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -23,15 +24,19 @@ func withHint(err error) error {
 	switch {
 	case err == nil:
 	case errors.As(err, &m) && m.Number == 1045:
-		hint = "check the user and the password (dsn, password_file or F2BC_PASSWORD)"
+		hint = "check the user and the password (dsn, password_file or F2BC_PASSWORD); an account that requires a client certificate needs tls-cert in the dsn"
 	case errors.As(err, &m) && m.Number == 1049, errors.As(err, &m) && m.Number == 1044:
 		hint = "create the database, or grant this account access to it"
 	case errors.As(err, &m) && (m.Number == 1142 || m.Number == 1143):
 		hint = "this account lacks a privilege, use another one"
+	case readOnly(number(err)):
+		hint = "name the server that takes writes in the dsn"
 	case errors.Is(err, mysql.ErrNoTLS):
 		hint = "the server has no TLS: set it up there, or add ?tls=false to the dsn where the network is trusted"
 	case errors.As(err, &name):
 		hint = "check the host name in the dsn"
+	default:
+		hint = tlsHint(err)
 	}
 	if hint == "" {
 		return err
@@ -70,26 +75,43 @@ func retry(ctx context.Context, f func(context.Context) error) error {
 
 // transient reports whether an operation that failed with err may succeed when it is repeated.
 func transient(err error) bool {
-	var m *mysql.MySQLError
-	if errors.As(err, &m) {
-		switch m.Number {
+	if n := number(err); n != 0 {
+		switch n {
 		case 1213, // deadlock
 			1205,       // lock wait timeout
 			1020,       // Galera: record changed
-			1047,       // Galera: node not ready
+			1047,       // Galera: node not ready, for instance cut off
+			3100, 3101, // Group Replication: cannot commit, or another member's commit came first
 			1040,       // too many connections
 			1203, 1226, // the account has too many connections
 			1053, 1927, 1317, 2013, 1158, // server shutdown, connection killed, query interrupted, connection lost
 			8002, 8022, 9007: // TiDB: write conflict
 			return true
 		}
-		return false
+		return readOnly(n) // another host may be the primary, or behind the same address a new one
 	}
 	var busy interface{ Code() int }
 	if errors.As(err, &busy) {
 		return busy.Code()&0xff == 5 || busy.Code()&0xff == 6 // SQLITE_BUSY, SQLITE_LOCKED
 	}
+	var alert tls.AlertError
+	if errors.As(err, &alert) {
+		return false
+	}
 	var netError *net.OpError
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &netError) && netError.Op != "dial"
 }
+
+// number returns the server's error number, 0 if err is none of the server's.
+func number(err error) uint16 {
+	var m *mysql.MySQLError
+	if errors.As(err, &m) {
+		return m.Number
+	}
+	return 0
+}
+
+// readOnly reports whether an error says that the server takes no writes: --read-only or super_read_only, transactions
+// that are read-only by default, InnoDB read-only.
+func readOnly(number uint16) bool { return number == 1290 || number == 1792 || number == 1836 }

@@ -25,6 +25,8 @@ type Options struct {
 	DSN          string
 	Password     string                           // overrides the password in the DSN
 	PasswordFile string                           // read at every connect, so that a password can be changed; overrides the one in the DSN
+	SSH          string                           // user@host or an alias of ~/.ssh/config: the hosts of the DSN are reached from there
+	StateDir     string                           // where the last good one of several hosts is remembered; may be empty
 	Warn         func(format string, args ...any) // told of rows that make no sense; may be nil
 }
 
@@ -37,8 +39,9 @@ type Store struct {
 	id     string
 	schema int // of the store, possibly newer than this binary's
 
-	clock clock
-	pause atomic.Int64 // until when the fleet is paused, as last read
+	clock   clock
+	pause   atomic.Int64 // until when the fleet is paused, as last read
+	noViews atomic.Bool  // this account may not use the views of own.go, or there are none
 }
 
 // Open connects to the store.
@@ -83,6 +86,9 @@ func (s *Store) ID() string { return s.id }
 // Newer reports whether the store's schema is newer than this binary, which may use it all the same.
 func (s *Store) Newer() bool { return s.schema > s.engine.schema() }
 
+// Embedded reports whether the store is a file of this machine.
+func (s *Store) Embedded() bool { return s.dsn.Path != "" }
+
 // dial prepares a store without talking to it, but for the creation of an embedded store's file.
 func dial(o Options) (*Store, error) {
 	d, err := ParseDSN(o.DSN)
@@ -94,6 +100,9 @@ func dial(o Options) (*Store, error) {
 		s.warn = func(string, ...any) {}
 	}
 	if d.Path != "" {
+		if o.SSH != "" {
+			return nil, fmt.Errorf("open %v: ssh reaches a mysql:// store only: remove ssh, or change the dsn", d)
+		}
 		s.engine = sqliteEngine
 		s.engine.who = quote(localUser())
 		s.db, err = openSQLite(d.Path)

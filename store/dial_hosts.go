@@ -1,0 +1,263 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// mysqlConnector connects to one of the hosts of a DSN: to the last good one, else to the first in order that answers
+// and can be written to, else to one that can only be read.
+type mysqlConnector struct {
+	hosts []mysqlHost
+	file  string // remembers the last good host for the next process, which may live for one ban only; empty: nothing does
+
+	mu    sync.Mutex
+	known bool // whether the file was read
+	noted int  // index of the host in the file, 0 where there is none
+	first int  // index of the host to be tried first
+
+	noWsrep atomic.Bool // the server was built without Galera
+}
+
+type mysqlHost struct {
+	address string
+	driver.Connector
+}
+
+func (m *mysqlConnector) add(cfg *mysql.Config) error {
+	c, err := mysql.NewConnector(cfg)
+	m.hosts = append(m.hosts, mysqlHost{cfg.Addr, c})
+	return err
+}
+
+func (m *mysqlConnector) Driver() driver.Driver { return &mysql.MySQLDriver{} }
+
+// session returns the settings of every connection.
+func (m *mysqlConnector) session() map[string]string {
+	s := map[string]string{"time_zone": "'+00:00'", "innodb_lock_wait_timeout": "2"}
+	if !m.noWsrep.Load() {
+		// A Galera node waits until it has what the other nodes wrote before a read: otherwise an unban could miss the
+		// report that it is to beat, and a node that was just cut off would show old data. Only MariaDB reads the comment.
+		s["innodb_lock_wait_timeout"] += " /*M!100108 , wsrep_sync_wait = 1 */"
+	}
+	return s
+}
+
+// Connect connects within patience.
+func (m *mysqlConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var failed error
+	var replica mysqlConn // can only be read
+	var replicaHost int
+	hosts := m.order()
+	for i, host := range hosts {
+		// A host that drops packets must leave time for the next one, and for the use of what is there.
+		deadline, _ := ctx.Deadline()
+		share := time.Until(deadline) / time.Duration(len(hosts)-i)
+		if replica != nil {
+			share = min(share/2, time.Second)
+		}
+		hostCtx, cancel := context.WithTimeout(ctx, share)
+		conn, readOnly, err := m.connect(hostCtx, m.hosts[host])
+		cancel()
+		switch {
+		case err != nil && failed == nil:
+			failed = err
+		case err != nil:
+			failed = fmt.Errorf("%w; %w", failed, err)
+		case !readOnly:
+			if replica != nil {
+				replica.Close()
+			}
+			m.good(host)
+			return &hostConn{mysqlConn: conn, m: m}, nil
+		case replica == nil:
+			replica, replicaHost = conn, host
+		default:
+			conn.Close()
+		}
+	}
+	if replica == nil {
+		return nil, failed
+	}
+	m.good(replicaHost)
+	return &hostConn{mysqlConn: replica, m: m}, nil
+}
+
+// connect connects to one host. Where there are others, it finds out whether this one is read-only; a Galera node that
+// is cut off fails here.
+func (m *mysqlConnector) connect(ctx context.Context, host mysqlHost) (mysqlConn, bool, error) {
+	cause := make(connectCause, 1)
+	ctx = context.WithValue(ctx, causeKey{}, cause)
+	c, err := host.Connect(ctx)
+	if number(err) == 1193 && !m.noWsrep.Swap(true) {
+		c, err = host.Connect(ctx)
+	}
+	conn, _ := c.(mysqlConn)
+	readOnly := false
+	if err == nil && len(m.hosts) > 1 {
+		if readOnly, err = isReadOnly(ctx, conn); err != nil {
+			conn.Close()
+		}
+	}
+	if errors.Is(err, mysql.ErrInvalidConn) {
+		err = cause.addTo(err)
+	}
+	if err != nil && len(m.hosts) > 1 {
+		err = fmt.Errorf("%s: %w", host.address, err)
+	}
+	return conn, readOnly, err
+}
+
+func isReadOnly(ctx context.Context, conn mysqlConn) (bool, error) {
+	rows, err := conn.QueryContext(ctx, "SELECT @@global.read_only, @@global.innodb_read_only", nil)
+	if number(err) == 1193 { // something that speaks the protocol and has no such variables
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	row := make([]driver.Value, 2)
+	if err := rows.Next(row); err != nil {
+		return false, err
+	}
+	for _, v := range row {
+		text, _ := v.([]byte) // MariaDB 12 answers in words
+		if v != int64(0) && string(text) != "OFF" && string(text) != "0" {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// order returns the indexes of the hosts, the last good one first.
+func (m *mysqlConnector) order() []int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.known && m.file != "" {
+		text, _ := os.ReadFile(m.file) // without it the order is the DSN's
+		noted := slices.IndexFunc(m.hosts, func(h mysqlHost) bool { return h.address == strings.TrimSpace(string(text)) })
+		m.noted = max(noted, 0)
+		m.first = m.noted
+	}
+	m.known = true
+	order := []int{m.first}
+	for i := range m.hosts {
+		if i != m.first {
+			order = append(order, i)
+		}
+	}
+	return order
+}
+
+// good notes which host answered.
+func (m *mysqlConnector) good(host int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.first = host
+	if m.noted != host && m.file != "" {
+		os.WriteFile(m.file, []byte(m.hosts[host].address+"\n"), 0o600) // it only saves time: it may be lost
+	}
+	m.noted = host
+}
+
+// moveOn makes the next connection try another host first.
+func (m *mysqlConnector) moveOn() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.first = (m.first + 1) % len(m.hosts)
+}
+
+// mysqlConn is what the driver's connections can do.
+type mysqlConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.NamedValueChecker
+	driver.Pinger
+	driver.QueryerContext
+	driver.SessionResetter
+	driver.Validator
+}
+
+// hostConn is a connection that is not used again after its host said that it takes no writes or, in a Galera cluster,
+// that it is cut off.
+type hostConn struct {
+	mysqlConn
+	m    *mysqlConnector
+	left bool
+}
+
+func (c *hostConn) IsValid() bool { return !c.left && c.mysqlConn.IsValid() }
+
+func (c *hostConn) leave(err error) {
+	if n := number(err); !c.left && (n == 1047 || readOnly(n)) {
+		c.left = true
+		c.m.moveOn()
+	}
+}
+
+func (c *hostConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	tx, err := c.mysqlConn.BeginTx(ctx, o)
+	c.leave(err)
+	return tx, err
+}
+
+func (c *hostConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	result, err := c.mysqlConn.ExecContext(ctx, query, args)
+	c.leave(err)
+	return result, err
+}
+
+func (c *hostConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	rows, err := c.mysqlConn.QueryContext(ctx, query, args)
+	c.leave(err)
+	return rows, err
+}
+
+// connectCause takes the first error that the driver logs while it connects: it returns ErrInvalidConn in place of the
+// network's own, or of what TLS says.
+type connectCause chan error
+
+type causeKey struct{}
+
+func (c connectCause) Print(v ...any) {
+	for _, v := range v {
+		if err, ok := v.(error); ok {
+			select {
+			case c <- err:
+			default:
+			}
+		}
+	}
+}
+
+func (c connectCause) addTo(err error) error {
+	select {
+	case cause := <-c:
+		return fmt.Errorf("%w: %w", err, cause)
+	default:
+		return err
+	}
+}
+
+// causeOf returns where a connection that is made in ctx logs.
+func causeOf(ctx context.Context) mysql.Logger {
+	if c, ok := ctx.Value(causeKey{}).(connectCause); ok {
+		return c
+	}
+	return &mysql.NopLogger{} // the driver's own logger writes to stderr
+}
