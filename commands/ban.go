@@ -54,11 +54,11 @@ Wider than /8 (IPv6 /19) is always refused.`,
 			if len(o.prefixes) == 0 {
 				return noPrefix(c)
 			}
-			cfg, err := p.configure(c)
+			s, err := p.configureSender(c)
 			if err != nil {
 				return err
 			}
-			return p.ban(c.Context, cfg, o)
+			return p.ban(c.Context, s, o)
 		},
 	}
 }
@@ -69,25 +69,19 @@ func noPrefix(c *cli.Context) error {
 
 // banner bans batch after batch. The store is opened at the first one, so that a call without any valid prefix needs none.
 type banner struct {
-	p     *process
-	cfg   *config
+	*sender
 	o     banOptions
-	st    *store.Store
 	never *neverBan
 
 	banned, refused int
 }
 
-func (p *process) ban(ctx context.Context, cfg *config, o banOptions) error {
+func (p *process) ban(ctx context.Context, s *sender, o banOptions) error {
 	if o.source == "" {
-		o.source = cfg.Source
+		o.source = s.cfg.Source
 	}
-	b := &banner{p: p, cfg: cfg, o: o}
-	defer func() {
-		if b.st != nil {
-			b.st.Close()
-		}
-	}()
+	b := &banner{sender: s, o: o}
+	defer s.close()
 	invalid, err := p.eachBatch(ctx, o.prefixes, func(inputs []input) error { return b.batch(ctx, inputs) })
 	if err != nil {
 		if b.banned > 0 {
@@ -113,14 +107,11 @@ func done(word string, good, invalid, refused int) error {
 	return nil
 }
 
-func (b *banner) batch(ctx context.Context, inputs []input) (err error) {
-	if b.st == nil {
-		if b.st, err = b.p.openStore(ctx, b.cfg); err != nil {
-			return err
-		}
-		if b.never, err = b.p.neverBan(ctx, b.cfg, b.st); err != nil {
-			return err
-		}
+func (b *banner) batch(whole context.Context, inputs []input) error {
+	ctx, cancel := context.WithTimeout(whole, storeTime+perFact*time.Duration(len(inputs)))
+	defer cancel()
+	if err := b.learnNever(ctx); err != nil {
+		return err
 	}
 	var facts []store.Fact
 	for _, in := range inputs {
@@ -136,16 +127,31 @@ func (b *banner) batch(ctx context.Context, inputs []input) (err error) {
 			Prefix: in.Prefix, Source: b.o.source, Reason: b.o.reason, Bantime: b.o.bantime, Forced: b.o.force && needsForce(in.Prefix),
 		})
 	}
-	if len(facts) == 0 {
-		return nil
+	if whole.Err() != nil {
+		return whole.Err()
 	}
-	if err := b.st.Stamp(ctx, facts, ago(b.o.at)); err != nil {
-		return err
-	}
-	if err := b.st.Write(ctx, facts); err != nil {
+	if err := b.send(ctx, facts, b.o.at); err != nil {
 		return err
 	}
 	b.banned += len(facts)
+	return nil
+}
+
+// learnNever asks what must never be banned: the store where it answers, and this host's own list in any case. Whatever
+// goes wrong, the ban is kept, and checked again where it is enforced.
+func (b *banner) learnNever(ctx context.Context) (err error) {
+	if b.never != nil {
+		return nil
+	}
+	if st := b.open(ctx); st != nil {
+		if b.never, err = b.p.neverBan(ctx, b.cfg, st); err == nil {
+			return nil
+		}
+		b.failed(err)
+	}
+	if b.never, err = b.p.neverBan(ctx, b.cfg, nil); err != nil {
+		b.never = &neverBan{private: b.cfg.AllowPrivate}
+	}
 	return nil
 }
 

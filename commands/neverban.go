@@ -86,15 +86,17 @@ type neverBan struct {
 	set     aggregate.Set
 }
 
-// neverBan asks the configuration and the store what must never be banned.
+// neverBan asks the configuration and the store, if it is not nil, what must never be banned.
 func (p *process) neverBan(ctx context.Context, cfg *config, st *store.Store) (*neverBan, error) {
 	entries, err := localAllows(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	protected, err := st.NeverBan(ctx)
-	if err != nil {
-		return nil, err
+	var protected []store.Protected
+	if st != nil {
+		if protected, err = st.NeverBan(ctx); err != nil {
+			return nil, err
+		}
 	}
 	for _, e := range protected {
 		if e.Entry == "" {

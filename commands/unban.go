@@ -47,6 +47,13 @@ does nothing once the ban time is over, since the store knows the expiry.`,
 			if o.over(time.Now()) {
 				return nil
 			}
+			if o.own {
+				s, err := p.configureSender(c)
+				if err != nil {
+					return err
+				}
+				return p.unbanOwn(c.Context, s, o)
+			}
 			cfg, err := p.configure(c)
 			if err != nil {
 				return err
@@ -84,11 +91,33 @@ func (o unbanOptions) over(now time.Time) bool {
 	return o.bantime > 0 && o.bantime != store.Forever && now.Sub(o.at) >= o.bantime
 }
 
-func (p *process) unban(ctx context.Context, cfg *config, o unbanOptions) error {
-	if o.own {
-		o.source = cfg.Source
+// unbanOwn lifts this host's reports, now or when the store takes it.
+func (p *process) unbanOwn(ctx context.Context, s *sender, o unbanOptions) error {
+	o.source = s.cfg.Source
+	u := &unbanner{p: p, cfg: s.cfg, o: o}
+	defer s.close()
+	invalid, err := p.eachBatch(ctx, o.prefixes, func(inputs []input) error {
+		ctx, cancel := context.WithTimeout(ctx, storeTime+perFact*time.Duration(len(inputs)))
+		defer cancel()
+		err := s.send(ctx, u.facts(inputs), time.Time{})
+		if u.st = s.st; err == nil && u.st != nil {
+			if err := u.readBack(ctx); err != nil {
+				p.out.say("unbanned, but what is left could not be read: %v", err)
+			}
+			u.lifted = u.lifted[:0]
+		}
+		u.done += len(inputs)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	u := &unbanner{p: p, o: o}
+	return done("unbanned", u.done, invalid, 0)
+}
+
+// unban lifts everybody's reports, or the selected ones. An admin's unban is done or it fails: it is never put off.
+func (p *process) unban(ctx context.Context, cfg *config, o unbanOptions) error {
+	u := &unbanner{p: p, cfg: cfg, o: o}
 	defer func() {
 		if u.st != nil {
 			u.st.Close()
@@ -107,13 +136,13 @@ func (p *process) unban(ctx context.Context, cfg *config, o unbanOptions) error 
 			return fmt.Errorf("unbanned, but what is left could not be read: %w", err)
 		}
 	}
-	if err != nil && len(u.lifted) > 0 {
-		return fmt.Errorf("%w; %s unbanned before that, the same call may be repeated", err, counted(len(u.lifted), "prefix was", "prefixes were"))
+	if err != nil && u.done > 0 {
+		return fmt.Errorf("%w; %s unbanned before that, the same call may be repeated", err, counted(u.done, "prefix was", "prefixes were"))
 	}
 	if err != nil {
 		return err
 	}
-	return done("unbanned", len(u.lifted), invalid, 0)
+	return done("unbanned", u.done, invalid, 0)
 }
 
 // manyPrefixes is where reading the whole list once becomes cheaper than a question for each prefix.
@@ -121,30 +150,35 @@ const manyPrefixes = 100
 
 type unbanner struct {
 	p      *process
+	cfg    *config
 	o      unbanOptions
 	st     *store.Store
-	lifted []netip.Prefix
+	lifted []netip.Prefix // to be read back
+	done   int
 }
 
-func (u *unbanner) batch(ctx context.Context, inputs []input) error {
+func (u *unbanner) facts(inputs []input) []store.Fact {
 	facts := make([]store.Fact, len(inputs))
 	for i, in := range inputs {
 		facts[i] = store.Fact{Lift: true, Prefix: in.Prefix, Source: u.o.source, Reason: u.o.reason}
+		u.lifted = append(u.lifted, in.Prefix)
 	}
-	if !u.o.own { // fail2ban does not ask whether there was anything to lift, and waits
-		if err := u.nameUnbanned(ctx, inputs); err != nil {
-			return err
-		}
+	return facts
+}
+
+func (u *unbanner) batch(ctx context.Context, inputs []input) error {
+	if err := u.nameUnbanned(ctx, inputs); err != nil {
+		return err
 	}
+	facts := u.facts(inputs)
 	if err := u.st.Stamp(ctx, facts, 0); err != nil {
 		return err
 	}
 	if err := u.st.Write(ctx, facts); err != nil {
 		return err
 	}
-	for _, in := range inputs {
-		u.lifted = append(u.lifted, in.Prefix)
-	}
+	u.p.noteTaken(ctx, u.cfg, u.st, facts)
+	u.done += len(facts)
 	return nil
 }
 

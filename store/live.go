@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -71,7 +70,7 @@ func (l *Live) Refresh(ctx context.Context) (changed bool, err error) {
 	if l.read.IsZero() || len(prefixes) > manyChanged {
 		return l.readAll(ctx)
 	}
-	for batch := range slices.Chunk(slices.Collect(maps.Keys(prefixes)), 200) {
+	for batch := range slices.Chunk(slices.Collect(maps.Keys(prefixes)), askBatch) {
 		moved, err := l.reread(ctx, batch)
 		if err != nil {
 			l.read = time.Time{} // half-way: start over
@@ -199,16 +198,13 @@ SELECT 'newest', '',    0,  '',     '',     0,  ` + l.s.newestMark()
 // reread asks for the active reports on exactly these prefixes.
 func (l *Live) reread(ctx context.Context, prefixes []netip.Prefix) (changed bool, err error) {
 	before := map[netip.Prefix]liveBan{}
-	var where []string
-	var args []any
 	for _, p := range prefixes {
 		if b, ok := l.bans[p]; ok {
 			before[p] = b
 		}
-		where = append(where, "(addr = ? AND len = ?)")
-		args = append(args, p.Addr().AsSlice(), int64(p.Bits()))
 	}
-	query := "SELECT " + activeColumns + " FROM report WHERE expires > ? AND at > lifted AND (" + strings.Join(where, " OR ") + ")"
+	where, args := exactly(prefixes)
+	query := "SELECT " + activeColumns + " FROM report WHERE expires > ? AND at > lifted AND " + where
 	args = slices.Concat([]any{l.s.clock.now()}, args)
 	var rows []Report
 	err = l.s.snapshot(ctx, func(conn *sql.Conn) error {

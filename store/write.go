@@ -89,6 +89,9 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, into, last string, rows 
 	return err
 }
 
+// askBatch is how many prefixes one question is about: MariaDB makes a join of a list of 1,000 and more.
+const askBatch = 900
+
 // Stamp gives every fact that has no time its time, once: every retry carries it.
 //
 // With a zero ago a fact takes the later of the store's clock and the newest fact that it is about, plus 1 µs, so that
@@ -97,7 +100,7 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, into, last string, rows 
 // fact may be, and says so by leaving what it is about in force. Nothing is written.
 func (s *Store) Stamp(ctx context.Context, facts []Fact, ago time.Duration) error {
 	now := s.clock.now()
-	for batch := range slices.Chunk(facts, s.engine.batch/4) {
+	for batch := range slices.Chunk(facts, askBatch) {
 		newest := func(Fact) Time { return 0 }
 		if ago == 0 {
 			ahead, err := s.ahead(ctx, now, batch)
@@ -118,56 +121,70 @@ func (s *Store) Stamp(ctx context.Context, facts []Fact, ago time.Duration) erro
 // ahead reads what facts are about, so far as it is not before now, and returns a function that tells the newest of it.
 // There is hardly ever any.
 func (s *Store) ahead(ctx context.Context, now Time, facts []Fact) (func(Fact) Time, error) {
-	var where []string
+	var prefixes []netip.Prefix
+	var or []string
 	var args []any
 	for _, f := range facts {
-		if f.Lift {
-			sql, a := inside(f.Prefix)
-			where, args = append(where, sql), append(args, a...)
-			continue
+		if f.Lift && !f.Prefix.IsSingleIP() {
+			condition, a := inside(f.Prefix)
+			or, args = append(or, condition), append(args, a...)
+		} else {
+			prefixes = append(prefixes, f.Prefix)
 		}
-		where = append(where, "(addr = ? AND len = ? AND source = ? AND reason = ?)")
-		args = append(args, f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Source), []byte(f.Reason))
 	}
+	condition, a := exactly(prefixes)
+	or, args = append(or, condition), append(args, a...)
 	query := `
-SELECT addr, len, source, reason, at, 0 FROM lift WHERE at >= ?
+SELECT addr, len, source, reason, 0, at FROM lift WHERE at >= ?
 UNION ALL
-SELECT addr, len, source, reason, at, 1 FROM report WHERE at >= ? AND (` + strings.Join(where, " OR ") + `)
-UNION ALL
-SELECT addr, len, source, reason, lifted, 0 FROM report WHERE lifted >= ? AND (` + strings.Join(where, " OR ") + `)`
-	args = slices.Concat([]any{now, now}, args, []any{now}, args)
+SELECT addr, len, source, reason, at, lifted FROM report WHERE (at >= ? OR lifted >= ?) AND (` + strings.Join(or, " OR ") + `)`
+	args = append([]any{now, now, now}, args...)
 
-	type entry struct {
-		Fact
-		report bool
-	}
-	var found []entry
+	var reports []Report
+	var lifts []Fact
 	err := retry(ctx, func(ctx context.Context) error {
-		found = nil
+		reports, lifts = nil, nil
 		return s.query(ctx, s.db, query, args, func(scan scanner) error {
-			var e entry
 			var key rowKey
-			var err error
-			if err = scan(&key.addr, &key.len, &key.source, &key.reason, &e.At, &e.report); err != nil {
+			var at, lifted Time
+			if err := scan(&key.addr, &key.len, &key.source, &key.reason, &at, &lifted); err != nil {
 				return err
 			}
-			if e.Prefix, err = key.prefix(); err == nil { // a row that makes no sense is about nothing
-				e.Source, e.Reason = string(key.source), string(key.reason)
-				found = append(found, e)
+			p, err := key.prefix()
+			if err != nil {
+				return nil // a row that makes no sense is about nothing
 			}
+			reports = append(reports, Report{Prefix: p, Source: string(key.source), Reason: string(key.reason), At: at})
+			lifts = append(lifts, Fact{Prefix: p, Source: string(key.source), Reason: string(key.reason), At: lifted})
 			return nil
 		})
 	})
 	return func(f Fact) (newest Time) {
-		for _, e := range found {
-			same := e.report && e.Prefix == f.Prefix && e.Source == f.Source && e.Reason == f.Reason
-			if f.Lift && e.report && f.covers(e.Prefix, e.Source, e.Reason) ||
-				!f.Lift && (same || !e.report && e.covers(f.Prefix, f.Source, f.Reason)) {
-				newest = max(newest, e.At)
+		for i, r := range reports {
+			same := r.Prefix == f.Prefix && r.Source == f.Source && r.Reason == f.Reason
+			if same || f.Lift && f.covers(r.Prefix, r.Source, r.Reason) {
+				newest = max(newest, r.At)
+			}
+			if !f.Lift && lifts[i].covers(f.Prefix, f.Source, f.Reason) {
+				newest = max(newest, lifts[i].At)
 			}
 		}
 		return newest
 	}, err
+}
+
+// exactly returns the condition for rows with one of these prefixes, in the form that the optimizers read as ranges.
+func exactly(prefixes []netip.Prefix) (condition string, args []any) {
+	byLen := map[int][]any{}
+	for _, p := range prefixes {
+		byLen[p.Bits()] = append(byLen[p.Bits()], p.Addr().AsSlice())
+	}
+	or := []string{"1 = 0"}
+	for bits, addrs := range byLen {
+		or = append(or, "len = ? AND addr IN (?"+strings.Repeat(", ?", len(addrs)-1)+")")
+		args = append(append(args, int64(bits)), addrs...)
+	}
+	return "(" + strings.Join(or, " OR ") + ")", args
 }
 
 // inside returns the condition for rows whose prefix lies in p.

@@ -1,0 +1,225 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"f2bc/store"
+)
+
+const (
+	// storeTime is what the store gets to take a fact, connecting included, before it goes to the outbox: fail2ban
+	// runs all actions of all jails one after the other.
+	storeTime = 1500 * time.Millisecond
+
+	// perFact is added for each fact of a long list.
+	perFact = time.Millisecond
+
+	// awayFor is how long a store that did not answer is not asked again by ban.
+	awayFor = 30 * time.Second
+)
+
+// sender gives this host's facts to the store, or to the outbox when the store does not take them, for whatever reason:
+// fail2ban runs a failing command twice and never again, so what is not kept is lost.
+type sender struct {
+	p    *process
+	cfg  *config
+	st   *store.Store
+	away error // why the store is not asked in this run
+	kept int
+}
+
+// configureSender reads the configuration; where that is broken, facts can still be kept in the default state
+// directory, under whatever name this host has when they are delivered.
+func (p *process) configureSender(c *cli.Context) (*sender, error) {
+	cfg, err := p.configure(c)
+	if err == nil {
+		return &sender{p: p, cfg: cfg}, nil
+	}
+	dir, _ := variable("STATE_DIR")
+	if dir == "" {
+		dir = p.place.stateDir()
+	}
+	if errors.Is(err, errUsage) || !filepath.IsAbs(dir) {
+		return nil, err
+	}
+	return &sender{p: p, cfg: &config{configFile: configFile{StateDir: dir}}, away: err}, nil
+}
+
+func (s *sender) close() {
+	if s.st != nil {
+		s.st.Close()
+	}
+	if s.kept > 0 {
+		s.p.out.fail(fmt.Errorf("%s in the outbox until the store takes them: %w", counted(s.kept, "fact waits", "facts wait"), s.away))
+	}
+}
+
+// open returns the store, nil when it is away.
+func (s *sender) open(ctx context.Context) *store.Store {
+	if s.st != nil || s.away != nil {
+		return s.st
+	}
+	if text, ago, ok := s.knownAway(); ok {
+		s.away = fmt.Errorf("%v ago: %s", ago.Round(time.Second), text)
+		return nil
+	}
+	options, err := s.p.prepareStore(s.cfg)
+	if err == nil {
+		s.st, err = store.Open(ctx, options)
+	}
+	if err != nil {
+		s.failed(err)
+	}
+	return s.st
+}
+
+// failed notes that the store is not to be asked again, neither in this run nor by the next ones.
+func (s *sender) failed(err error) {
+	s.away = err
+	if s.st != nil {
+		s.st.Close()
+		s.st = nil
+	}
+	if makeStateDir(s.cfg) == nil {
+		// Without the note the next ban waits as long as this one: no more can be done about it.
+		os.WriteFile(s.awayFile(), []byte(s.awayPrefix()+err.Error()), 0o600)
+	}
+}
+
+// awayPrefix says which store is away: the configuration may name another one by now.
+func (s *sender) awayPrefix() string { return hidePasswords(s.cfg.DSN) + "\n" }
+
+func (s *sender) awayFile() string { return filepath.Join(s.cfg.StateDir, "store-away") }
+
+func (s *sender) knownAway() (text string, ago time.Duration, ok bool) {
+	info, err := os.Lstat(s.awayFile())
+	if err != nil {
+		return "", 0, false
+	}
+	ago = time.Since(info.ModTime())
+	if ago < 0 || ago > awayFor {
+		return "", 0, false
+	}
+	b, err := os.ReadFile(s.awayFile())
+	text, ok = strings.CutPrefix(string(b), s.awayPrefix())
+	return text, ago, ok && err == nil
+}
+
+// send writes facts to the store, or keeps them. at is when they happened by the local clock, zero for now.
+func (s *sender) send(ctx context.Context, facts []store.Fact, at time.Time) error {
+	if len(facts) == 0 {
+		return nil
+	}
+	if st := s.open(ctx); st != nil {
+		err := st.Stamp(ctx, facts, ago(at))
+		if err == nil {
+			err = st.Write(ctx, facts)
+		}
+		if err == nil {
+			s.settle(ctx, facts)
+			return nil
+		}
+		s.failed(err)
+	}
+	return s.keep(facts, at)
+}
+
+// keep puts facts into the outbox. A fact that has its time already may have reached the store, and keeps it.
+func (s *sender) keep(facts []store.Fact, at time.Time) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // the time for the store may be over
+	defer cancel()
+	err := makeStateDir(s.cfg)
+	var outbox *store.Outbox
+	if err == nil {
+		outbox, err = store.OpenOutbox(ctx, s.cfg.StateDir)
+	}
+	if err == nil {
+		defer outbox.Close()
+		err = outbox.Add(ctx, facts, ago(at))
+	}
+	if err != nil {
+		return fmt.Errorf("neither the store nor the outbox took %s: %w; %w", counted(len(facts), "fact", "facts"), s.away, err)
+	}
+	s.kept += len(facts)
+	return nil
+}
+
+// settle notes what the store took, and delivers what waits as far as the time allows.
+func (s *sender) settle(ctx context.Context, facts []store.Fact) {
+	if _, err := os.Lstat(s.awayFile()); err == nil {
+		os.Remove(s.awayFile())
+	}
+	s.p.noteTaken(ctx, s.cfg, s.st, facts)
+	s.p.deliverFrom(ctx, s.cfg, s.st, s.cfg.StateDir, false)
+}
+
+// noteTaken notes on this host what the store took, for the day that it is restored from a backup. An embedded store is
+// on the same disk as the note would be.
+func (p *process) noteTaken(ctx context.Context, cfg *config, st *store.Store, facts []store.Fact) {
+	if st.Embedded() {
+		return
+	}
+	err := makeStateDir(cfg)
+	var outbox *store.Outbox
+	if err == nil {
+		outbox, err = store.OpenOutbox(ctx, cfg.StateDir)
+	}
+	if err == nil {
+		defer outbox.Close()
+		err = outbox.Keep(ctx, st, facts)
+	}
+	if err != nil {
+		p.out.say("done, but not noted for a store that is restored from a backup: %v", err)
+	}
+}
+
+// deliver gives the store what waits on this host, and what it lost in a restore.
+func (p *process) deliver(ctx context.Context, cfg *config, st *store.Store) {
+	p.deliverFrom(ctx, cfg, st, cfg.StateDir, true)
+	if dir := p.place.stateDir(); dir != cfg.StateDir { // facts kept while the configuration was broken
+		p.deliverFrom(ctx, cfg, st, dir, true)
+	}
+}
+
+func (p *process) deliverFrom(ctx context.Context, cfg *config, st *store.Store, dir string, recall bool) {
+	if _, err := os.Lstat(store.OutboxPath(dir)); dir == "" || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return // an outbox of root's is root's to deliver
+	}
+	outbox, err := store.OpenOutbox(ctx, dir)
+	if err != nil {
+		p.out.fail(err)
+		return
+	}
+	defer outbox.Close()
+	if recall {
+		switch n, err := outbox.Recall(ctx, st); {
+		case err != nil:
+			p.out.fail(err)
+		case n > 0:
+			p.out.say("the store was restored from a backup: giving it %s that it had taken", counted(int(n), "fact", "facts"))
+		}
+	}
+	p.deliverOutbox(ctx, outbox, cfg, st)
+}
+
+func (p *process) deliverOutbox(ctx context.Context, outbox *store.Outbox, cfg *config, st *store.Store) {
+	d, err := outbox.Deliver(ctx, st, cfg.Source)
+	if d.Delivered > 0 {
+		p.out.say("delivered %s from the outbox", counted(d.Delivered, "fact", "facts"))
+	}
+	for _, rejected := range d.Aside {
+		p.out.fail(fmt.Errorf("set aside, the store will never take it: %w", rejected))
+	}
+	if err != nil && ctx.Err() == nil {
+		p.out.fail(fmt.Errorf("deliver what waits in the outbox: %w", err))
+	}
+}
