@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -44,9 +43,6 @@ func localUser() string {
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 func openMySQL(d DSN, o Options) (*sql.DB, error) {
-	if o.SSH != "" && d.Socket != "" {
-		return nil, errors.New("ssh reaches a host and port, not a socket: write the database host into the dsn as the ssh host sees it, such as 127.0.0.1")
-	}
 	m := &mysqlConnector{}
 	if o.StateDir != "" && len(d.Hosts) > 1 {
 		m.file = filepath.Join(o.StateDir, "last-host")

@@ -16,6 +16,10 @@ import (
 	"time"
 )
 
+// ErrSSH says that ssh is to reach what it cannot.
+var ErrSSH = errors.New("ssh reaches a database host and port, not a socket or a file: " +
+	"write the host into the dsn as the ssh host sees it, such as mysql://f2bc@127.0.0.1/f2bc, or remove ssh")
+
 // sshConn is a connection through a process of OpenSSH, which brings the user's keys, config, known_hosts and connection
 // sharing. It is the far end of the process's standard input and output.
 type sshConn struct {

@@ -95,14 +95,14 @@ func dial(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.SSH != "" && d.Hosts == nil {
+		return nil, fmt.Errorf("open %v: %w", d, ErrSSH)
+	}
 	s := &Store{dsn: d, warn: o.Warn}
 	if s.warn == nil {
 		s.warn = func(string, ...any) {}
 	}
 	if d.Path != "" {
-		if o.SSH != "" {
-			return nil, fmt.Errorf("open %v: ssh reaches a mysql:// store only: remove ssh, or change the dsn", d)
-		}
 		s.engine = sqliteEngine
 		s.engine.who = quote(localUser())
 		s.db, err = openSQLite(d.Path)
