@@ -208,11 +208,19 @@ func checkSecret(path string, info fs.FileInfo) error {
 	return nil
 }
 
-// setDSN replaces the store. A password in it replaces those that belong to the one before.
+// setDSN replaces the store. A password in it replaces those that belong to the one before; an embedded store is not
+// reached through ssh.
 func (c *config) setDSN(text string) {
 	c.DSN = text
-	if dsn, err := store.ParseDSN(text); err == nil && dsn.Password != "" {
+	dsn, err := store.ParseDSN(text)
+	if err != nil {
+		return
+	}
+	if dsn.Password != "" {
 		c.Password, c.PasswordFile = "", ""
+	}
+	if dsn.Path != "" {
+		c.SSH = ""
 	}
 }
 

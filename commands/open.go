@@ -14,10 +14,12 @@ func (p *process) storeOptions(cfg *config) (store.Options, error) {
 	if cfg.DSN == "" {
 		return store.Options{}, invalidf("configuration %s names no store; add a line such as dsn = \"mysql://f2bc@db.example/f2bc\"", cfg.path)
 	}
-	if cfg.SSH != "" {
-		return store.Options{}, invalidf("ssh = %q: this version cannot reach a store through ssh; remove the key and name the database host in dsn", cfg.SSH)
+	if dsn, err := store.ParseDSN(cfg.DSN); cfg.SSH != "" && err == nil && dsn.Hosts == nil {
+		return store.Options{}, cfg.wrongf("%w", store.ErrSSH)
 	}
-	return store.Options{DSN: cfg.DSN, Password: cfg.Password, PasswordFile: cfg.PasswordFile, Warn: p.out.say}, nil
+	return store.Options{
+		DSN: cfg.DSN, Password: cfg.Password, PasswordFile: cfg.PasswordFile, SSH: cfg.SSH, StateDir: cfg.StateDir, Warn: p.out.say,
+	}, nil
 }
 
 // prepareStore returns how to open the configured store, with the directory of an embedded one in place.
@@ -32,12 +34,17 @@ func (p *process) prepareStore(cfg *config) (store.Options, error) {
 	return options, nil
 }
 
+// openStore opens the configured store and delivers what waits for it on this host.
 func (p *process) openStore(ctx context.Context, cfg *config) (*store.Store, error) {
 	options, err := p.prepareStore(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, options)
+	st, err := store.Open(ctx, options)
+	if err == nil {
+		p.deliver(ctx, cfg, st)
+	}
+	return st, err
 }
 
 // sayNewer is for the commands of people: cron and fail2ban would repeat it every minute until all hosts are upgraded.
