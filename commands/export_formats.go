@@ -23,10 +23,10 @@ type exportFormat struct {
 }
 
 var exportFormats = []exportFormat{
-	{name: "plain", help: "pfSense, OPNsense, an ACL file of HAProxy, and whatever reads lines", write: exportLines("", "\n")},
-	{name: "nginx", help: "deny lines, to be included", write: exportLines("deny ", ";\n")},
-	{name: "haproxy-map", help: "a map in which each prefix is 1", write: exportLines("", " 1\n")},
-	{name: "apache", help: "Require not ip lines, to be included in <RequireAll>", write: exportLines("Require not ip ", "\n")},
+	{name: "plain", help: "pfSense, OPNsense, an ACL file of HAProxy, and whatever reads lines", write: exportLines((*aggregate.Set).WriteText, "", "\n")},
+	{name: "nginx", help: "deny lines, to be included", write: exportLines((*aggregate.Set).WriteText, "deny ", ";\n")},
+	{name: "haproxy-map", help: "a map in which each prefix is 1", write: exportLines((*aggregate.Set).WriteText, "", " 1\n")},
+	{name: "apache", help: "Require not ip lines, to be included in <RequireAll>", write: exportLines(writeHalved, "Require not ip ", "\n")},
 	{name: "ipset", help: "for ipset restore: replaces the sets f2bc4 and f2bc6 at once", write: writeIPSet, whole: true},
 	{name: "nftables", help: "for nft -f: replaces the sets ipv4 and ipv6 of table inet f2bc-list at once", write: writeNftables, whole: true},
 	{name: "json", help: "each ban with first and last report, expiry, sources, reasons; what must never be banned carved out", write: exportBans("json"), whole: true, bans: true},
@@ -64,8 +64,8 @@ func (l *exportList) header() string {
 	return fmt.Sprintf(headerBegin+"%d %s%s\n", l.set.Len(), noun, l.note)
 }
 
-// exportLines writes a line for each prefix, which is meaningful by itself.
-func exportLines(head, tail string) func(io.Writer, *exportList) error {
+// exportLines has text write a line for each prefix, which is meaningful by itself.
+func exportLines(text func(*aggregate.Set, io.Writer, string, string) error, head, tail string) func(io.Writer, *exportList) error {
 	return func(w io.Writer, l *exportList) error {
 		header, set := l.header(), l.set
 		if l.o.placeholder.IsValid() && set.Len() == 0 {
@@ -75,24 +75,42 @@ func exportLines(head, tail string) func(io.Writer, *exportList) error {
 		if _, err := io.WriteString(w, header); err != nil {
 			return err
 		}
-		return set.WriteText(w, head, tail)
+		return text(set, w, head, tail)
 	}
+}
+
+// writeHalved is WriteText for apache and ipset, which take no prefix of length 0: all addresses become two halves.
+func writeHalved(set *aggregate.Set, w io.Writer, head, tail string) error {
+	rest := set
+	if set.Contains(netip.PrefixFrom(netip.IPv4Unspecified(), 0)) {
+		if _, err := fmt.Fprint(w, head, "0.0.0.0/1", tail, head, "128.0.0.0/1", tail); err != nil {
+			return err
+		}
+		rest = rest.IPv6()
+	}
+	if set.Contains(netip.PrefixFrom(netip.IPv6Unspecified(), 0)) {
+		if _, err := fmt.Fprint(w, head, "::/1", tail, head, "8000::/1", tail); err != nil {
+			return err
+		}
+		rest = rest.IPv4()
+	}
+	return rest.WriteText(w, head, tail)
 }
 
 // An exportFamily is the IPv4 or the IPv6 part of a list.
 type exportFamily struct {
-	set                  *aggregate.Set
-	ipset, inet, nft, ip string // names of things that each family has one of
+	set              *aggregate.Set
+	ipset, inet, nft string // names of things that each family has one of
 }
 
 // families are the parts that the options ask for. The other one's set is left as it is, so that each family can have a
 // file of its own.
 func (l *exportList) families() (list []exportFamily) {
 	if !l.o.ipv6 {
-		list = append(list, exportFamily{l.set.IPv4(), "f2bc4", "inet", "ipv4", "0.0.0.0"})
+		list = append(list, exportFamily{l.set.IPv4(), "f2bc4", "inet", "ipv4"})
 	}
 	if !l.o.ipv4 {
-		list = append(list, exportFamily{l.set.IPv6(), "f2bc6", "inet6", "ipv6", "::"})
+		list = append(list, exportFamily{l.set.IPv6(), "f2bc6", "inet6", "ipv6"})
 	}
 	return list
 }
@@ -109,7 +127,7 @@ func writeIPSet(w io.Writer, l *exportList) error {
 		if _, err := fmt.Fprintf(w, create+create+"flush %[2]s\n", f.ipset, f.ipset+"-new"); err != nil {
 			return err
 		}
-		if err := writeHalves(w, f, "add "+f.ipset+"-new "); err != nil {
+		if err := writeHalved(f.set, w, "add "+f.ipset+"-new ", "\n"); err != nil {
 			return err
 		}
 		if _, err := fmt.Fprintf(w, "swap %[1]s %[1]s-new\ndestroy %[1]s-new\n", f.ipset); err != nil {
@@ -117,20 +135,6 @@ func writeIPSet(w io.Writer, l *exportList) error {
 		}
 	}
 	return nil
-}
-
-// writeHalves writes the prefixes of f, but everything as two halves: such a set takes no prefix of length 0.
-func writeHalves(w io.Writer, f exportFamily, head string) error {
-	all := netip.MustParsePrefix(f.ip + "/0")
-	if !f.set.Contains(all) {
-		return f.set.WriteText(w, head, "\n")
-	}
-	upper := "128.0.0.0/1"
-	if f.ip == "::" {
-		upper = "8000::/1"
-	}
-	_, err := fmt.Fprintf(w, "%[1]s%[2]s/1\n%[1]s%[3]s\n", head, f.ip, upper)
-	return err
 }
 
 // writeNftables is one transaction. Rules that refer to the sets stay.
