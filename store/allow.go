@@ -68,7 +68,7 @@ func (s *Store) setAllow(ctx context.Context, entries []string, column string, s
 		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("write to %v: %w", s.dsn, err)
+		return nil, fmt.Errorf("write to %v: %w", s.dsn, s.notOwn(ctx, err, "cannot change the never-ban list"))
 	}
 	return others, nil
 }

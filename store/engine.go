@@ -15,7 +15,9 @@ type engine struct {
 	afterMark string // the condition for rows with a mark after the parameter, in µs
 
 	// What follows the VALUES of an insert, to merge with the row that is there.
-	mergeReport, mergeLift, mergeEvent, mergeAllow, replaceHost string
+	mergeReport, mergeLift, mergeAllow, replaceHost string
+
+	insertNew string // begins an insert that leaves rows alone that are there: it needs no right to change them
 }
 
 var mysqlEngine = engine{
@@ -40,14 +42,14 @@ ON DUPLICATE KEY UPDATE
   lifted  = GREATEST(lifted, VALUES(lifted))`,
 	mergeLift: `
 ON DUPLICATE KEY UPDATE at = GREATEST(at, VALUES(at))`,
-	mergeEvent: `
-ON DUPLICATE KEY UPDATE len = VALUES(len)`,
 	mergeAllow: `
 ON DUPLICATE KEY UPDATE at = GREATEST(at, VALUES(at)), removed = GREATEST(removed, VALUES(removed)), who = VALUES(who)`,
 	replaceHost: `
 ON DUPLICATE KEY UPDATE
   version = VALUES(version), at = VALUES(at), wanted = VALUES(wanted), installed = VALUES(installed),
   mode = VALUES(mode), error = VALUES(error), address = VALUES(address)`,
+
+	insertNew: "INSERT IGNORE INTO ",
 }
 
 var sqliteEngine = engine{
@@ -71,8 +73,6 @@ WHERE (excluded.at, excluded.expires) > (at, expires)
    OR excluded.forced > forced OR excluded.longest > longest OR excluded.lifted > lifted`,
 	mergeLift: `
 ON CONFLICT DO UPDATE SET at = excluded.at, mark = excluded.mark WHERE excluded.at > at`,
-	mergeEvent: `
-ON CONFLICT DO NOTHING`,
 	mergeAllow: `
 ON CONFLICT DO UPDATE SET
   at = MAX(at, excluded.at), removed = MAX(removed, excluded.removed), who = excluded.who, mark = excluded.mark`,
@@ -80,4 +80,6 @@ ON CONFLICT DO UPDATE SET
 ON CONFLICT DO UPDATE SET
   version = excluded.version, at = excluded.at, wanted = excluded.wanted, installed = excluded.installed,
   mode = excluded.mode, error = excluded.error, address = excluded.address, mark = excluded.mark`,
+
+	insertNew: "INSERT OR IGNORE INTO ",
 }

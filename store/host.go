@@ -19,14 +19,16 @@ type Host struct {
 
 // WriteHost replaces this host's row. Address and At are the server's to say: those of h are not used.
 func (s *Store) WriteHost(ctx context.Context, h Host) error {
-	query := "INSERT INTO host (source, version, at, wanted, installed, mode, error, address) VALUES (?, ?, ?, ?, ?, ?, ?, " +
-		s.engine.peer + ")" + s.engine.replaceHost
-	err := retry(ctx, func(ctx context.Context) error {
+	own := s.own(Fact{Source: h.Name})
+	err := s.writeAs(ctx, own, func(ctx context.Context, prefix string) error {
+		query := "INSERT INTO " + prefix + "host (source, version, at, wanted, installed, mode, error, address) VALUES (?, ?, ?, ?, ?, ?, ?, " +
+			s.engine.peer + ")" + s.engine.replaceHost
 		_, err := s.db.ExecContext(ctx, query, []byte(h.Name), []byte(h.Version), s.clock.now(), h.Wanted, h.Installed,
 			[]byte(h.Mode), []byte(h.Error[:min(len(h.Error), 255)]))
 		return err
 	})
 	if err != nil {
+		err = s.notOwn(ctx, err, fmt.Sprintf("can write only as source %q, not as %q", s.dsn.User, h.Name))
 		return fmt.Errorf("write to %v: %w", s.dsn, err)
 	}
 	return nil

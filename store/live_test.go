@@ -92,7 +92,7 @@ func TestLiveLateCommit(t *testing.T) {
 	tx, err := writer.db.Begin()
 	check(t, err)
 	defer tx.Rollback()
-	check(t, writer.merge(t.Context(), tx, []Fact{report("192.0.2.1/32", "web1", 1_700_000_000_000_000, Forever)}))
+	check(t, writer.merge(t.Context(), tx, "", []Fact{report("192.0.2.1/32", "web1", 1_700_000_000_000_000, Forever)}))
 	check(t, writer.Write(t.Context(), []Fact{report("192.0.2.2/32", "web1", 1_700_000_000_000_000, Forever)}))
 	_, err = live.Refresh(t.Context())
 	check(t, err)

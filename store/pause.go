@@ -20,7 +20,7 @@ func (s *Store) SetPause(ctx context.Context, until Time) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("write to %v: %w", s.dsn, err)
+		return fmt.Errorf("write to %v: %w", s.dsn, s.notOwn(ctx, err, "cannot pause the fleet"))
 	}
 	s.setPaused(strconv.FormatInt(int64(until), 10))
 	return nil

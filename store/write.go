@@ -22,13 +22,22 @@ func (s *Store) Write(ctx context.Context, facts []Fact) error {
 			return err
 		}
 	}
-	sorted := slices.SortedFunc(slices.Values(facts), Fact.compare)
-	for batch := range slices.Chunk(sorted, s.engine.batch) {
-		err := retry(ctx, func(ctx context.Context) error {
-			return s.transact(ctx, nil, func(tx *sql.Tx) error { return s.merge(ctx, tx, batch) })
-		})
-		if err != nil {
-			return fmt.Errorf("write to %v: %w", s.dsn, err)
+	var parts [2][]Fact // own facts first: they are written even where the others are refused
+	for _, f := range slices.SortedFunc(slices.Values(facts), Fact.compare) {
+		if s.own(f) {
+			parts[0] = append(parts[0], f)
+		} else {
+			parts[1] = append(parts[1], f)
+		}
+	}
+	for i, part := range parts {
+		for batch := range slices.Chunk(part, s.engine.batch) {
+			err := s.writeAs(ctx, i == 0, func(ctx context.Context, prefix string) error {
+				return s.transact(ctx, nil, func(tx *sql.Tx) error { return s.merge(ctx, tx, prefix, batch) })
+			})
+			if err != nil {
+				return fmt.Errorf("write to %v: %w", s.dsn, s.notOwn(ctx, err, s.onlyOwn(batch[0])))
+			}
 		}
 	}
 	return nil
@@ -47,7 +56,8 @@ func (s *Store) transact(ctx context.Context, options *sql.TxOptions, f func(*sq
 	return tx.Commit()
 }
 
-func (s *Store) merge(ctx context.Context, tx *sql.Tx, facts []Fact) error {
+// merge writes facts to the tables, or with their prefix to the views.
+func (s *Store) merge(ctx context.Context, tx *sql.Tx, prefix string, facts []Fact) error {
 	var reports, lifts, events [][]any
 	for _, f := range facts {
 		addr, len := f.Prefix.Addr().AsSlice(), f.Prefix.Bits()
@@ -67,24 +77,25 @@ func (s *Store) merge(ctx context.Context, tx *sql.Tx, facts []Fact) error {
 		events = append(events, []any{addr, len, at, source, reason, expires, f.Forced})
 	}
 
-	if err := s.insert(ctx, tx, "report (addr, len, source, reason, at, expires, forced, longest, lifted)", "",
-		reports, s.engine.mergeReport); err != nil {
+	if err := insert(ctx, tx, "INSERT INTO "+prefix+"report (addr, len, source, reason, at, expires, forced, longest, lifted)",
+		"", reports, s.engine.mergeReport); err != nil {
 		return err
 	}
-	if err := s.insert(ctx, tx, "lift (addr, len, source, reason, at)", "", lifts, s.engine.mergeLift); err != nil {
+	if err := insert(ctx, tx, "INSERT INTO "+prefix+"lift (addr, len, source, reason, at)",
+		"", lifts, s.engine.mergeLift); err != nil {
 		return err
 	}
-	return s.insert(ctx, tx, "event (addr, len, at, source, reason, expires, forced, who)", ", "+s.engine.who,
-		events, s.engine.mergeEvent)
+	return insert(ctx, tx, s.engine.insertNew+prefix+"event (addr, len, at, source, reason, expires, forced, who)",
+		", "+s.engine.who, events, "")
 }
 
 // insert writes rows in one statement. last is the SQL of what every row ends with.
-func (s *Store) insert(ctx context.Context, tx *sql.Tx, into, last string, rows [][]any, merge string) error {
+func insert(ctx context.Context, tx *sql.Tx, into, last string, rows [][]any, merge string) error {
 	if len(rows) == 0 {
 		return nil
 	}
 	row := "(?" + strings.Repeat(", ?", len(rows[0])-1) + last + ")"
-	query := "INSERT INTO " + into + " VALUES\n" + row + strings.Repeat(",\n"+row, len(rows)-1) + merge
+	query := into + " VALUES\n" + row + strings.Repeat(",\n"+row, len(rows)-1) + merge
 	_, err := tx.ExecContext(ctx, query, slices.Concat(rows...)...)
 	return err
 }
