@@ -155,42 +155,40 @@ func (s *sender) keep(facts []store.Fact, at time.Time) error {
 
 // settle notes what the store took, and delivers what waits as far as the time allows.
 func (s *sender) settle(ctx context.Context, facts []store.Fact) {
-	if _, err := os.Lstat(s.awayFile()); err == nil {
+	s.p.noteTaken(s.cfg, s.st, facts)
+	if _, err := os.Lstat(s.awayFile()); err == nil { // without it nothing waits, and the outbox need not be opened
 		os.Remove(s.awayFile())
+		s.p.deliverFrom(ctx, s.cfg, s.st, s.cfg.StateDir)
 	}
-	s.p.noteTaken(ctx, s.cfg, s.st, facts)
-	s.p.deliverFrom(ctx, s.cfg, s.st, s.cfg.StateDir, false)
 }
 
-// noteTaken notes on this host what the store took, for the day that it is restored from a backup. An embedded store is
-// on the same disk as the note would be.
-func (p *process) noteTaken(ctx context.Context, cfg *config, st *store.Store, facts []store.Fact) {
-	if st.Embedded() {
+// noteTaken notes on this host what the store took, for the day that it is restored from a backup.
+func (p *process) noteTaken(cfg *config, st *store.Store, facts []store.Fact) {
+	if cfg.StateDir == "" {
 		return
 	}
-	err := makeStateDir(cfg)
-	var outbox *store.Outbox
-	if err == nil {
-		outbox, err = store.OpenOutbox(ctx, cfg.StateDir)
-	}
-	if err == nil {
-		defer outbox.Close()
-		err = outbox.Keep(ctx, st, facts)
-	}
-	if err != nil {
-		p.out.say("done, but not noted for a store that is restored from a backup: %v", err)
+	if err := store.NoteTaken(cfg.StateDir, st, facts); err != nil {
+		p.out.say("done, but: %v", err)
 	}
 }
 
 // deliver gives the store what waits on this host, and what it lost in a restore.
 func (p *process) deliver(ctx context.Context, cfg *config, st *store.Store) {
-	p.deliverFrom(ctx, cfg, st, cfg.StateDir, true)
+	if cfg.StateDir != "" {
+		switch n, err := st.Recall(ctx, cfg.StateDir); {
+		case err != nil:
+			p.out.fail(fmt.Errorf("give the store what it lost in a restore: %w", err))
+		case n > 0:
+			p.out.say("the store was restored from a backup: gave it %s that it had taken", counted(n, "fact", "facts"))
+		}
+	}
+	p.deliverFrom(ctx, cfg, st, cfg.StateDir)
 	if dir := p.place.stateDir(); dir != cfg.StateDir { // facts kept while the configuration was broken
-		p.deliverFrom(ctx, cfg, st, dir, true)
+		p.deliverFrom(ctx, cfg, st, dir)
 	}
 }
 
-func (p *process) deliverFrom(ctx context.Context, cfg *config, st *store.Store, dir string, recall bool) {
+func (p *process) deliverFrom(ctx context.Context, cfg *config, st *store.Store, dir string) {
 	if _, err := os.Lstat(store.OutboxPath(dir)); dir == "" || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return // an outbox of root's is root's to deliver
 	}
@@ -200,18 +198,6 @@ func (p *process) deliverFrom(ctx context.Context, cfg *config, st *store.Store,
 		return
 	}
 	defer outbox.Close()
-	if recall {
-		switch n, err := outbox.Recall(ctx, st); {
-		case err != nil:
-			p.out.fail(err)
-		case n > 0:
-			p.out.say("the store was restored from a backup: giving it %s that it had taken", counted(int(n), "fact", "facts"))
-		}
-	}
-	p.deliverOutbox(ctx, outbox, cfg, st)
-}
-
-func (p *process) deliverOutbox(ctx context.Context, outbox *store.Outbox, cfg *config, st *store.Store) {
 	d, err := outbox.Deliver(ctx, st, cfg.Source)
 	if d.Delivered > 0 {
 		p.out.say("delivered %s from the outbox", counted(d.Delivered, "fact", "facts"))

@@ -177,7 +177,7 @@ func (u *unbanner) batch(ctx context.Context, inputs []input) error {
 	if err := u.st.Write(ctx, facts); err != nil {
 		return err
 	}
-	u.p.noteTaken(ctx, u.cfg, u.st, facts)
+	u.p.noteTaken(u.cfg, u.st, facts)
 	u.done += len(facts)
 	return nil
 }

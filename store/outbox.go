@@ -11,49 +11,40 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-const (
-	// outboxBound is how many facts may wait. An outage of weeks stays below it; an attack must not fill the disk.
-	outboxBound = 1_000_000
-
-	// deliveredKept is how long delivered facts are kept, for a store that is restored from a backup.
-	deliveredKept = 30 * 24 * time.Hour
-)
+// outboxBound is how many facts may wait. An outage of weeks stays below it; an attack must not fill the disk.
+const outboxBound = 1_000_000
 
 // ErrOutboxFull says that too many facts wait.
 var ErrOutboxFull = fmt.Errorf("the outbox is full: %d facts wait for the store", outboxBound)
 
-// Outbox keeps on this host the facts that it made: durably those that the store has not yet taken, and for 30 days
-// those that it has, since a store may be restored from a backup that lacks them.
+// Outbox keeps durably on this host the facts that the store has not yet taken.
 //
 // The local clock may be wrong, or be stepped before delivery. So the age of a fact is measured by CLOCK_BOOTTIME while
 // the machine is up, and its time is the store's clock minus that age, fixed durably before the first delivery: every
 // later one carries the same.
 type Outbox struct {
-	db *sql.DB
+	dir string
+	db  *sql.DB
 }
 
-// Waiting facts have no store, set aside ones an error. made and uptime are when the fact happened, by both clocks.
+// made and uptime are when the fact happened, by both clocks.
 const outboxSchema = `
 CREATE TABLE IF NOT EXISTS fact (
-  seq       INTEGER PRIMARY KEY,
-  lift      INTEGER NOT NULL,
-  addr      BLOB    NOT NULL,
-  len       INTEGER NOT NULL,
-  source    BLOB    NOT NULL,           -- empty: this host, as it is configured at delivery
-  reason    BLOB    NOT NULL,
-  bantime   INTEGER NOT NULL,           -- nanoseconds
-  forced    INTEGER NOT NULL,
-  at        INTEGER NOT NULL,           -- µs by the store's clock, 0 until it is known
-  made      INTEGER NOT NULL,           -- µs by the local clock
-  boot      TEXT    NOT NULL,           -- boot id
-  uptime    INTEGER NOT NULL,           -- µs of CLOCK_BOOTTIME
-  store     TEXT    NOT NULL DEFAULT '',  -- id of the store that took it
-  delivered INTEGER NOT NULL DEFAULT 0,   -- µs by the local clock
-  error     TEXT    NOT NULL DEFAULT '',  -- why the store will never take it
-  UNIQUE (addr, len, source, reason, lift, at, made, bantime)
+  seq     INTEGER PRIMARY KEY,
+  lift    INTEGER NOT NULL,
+  addr    BLOB    NOT NULL,
+  len     INTEGER NOT NULL,
+  source  BLOB    NOT NULL,           -- empty: this host, as it is configured at delivery
+  reason  BLOB    NOT NULL,
+  bantime INTEGER NOT NULL,           -- nanoseconds
+  forced  INTEGER NOT NULL,
+  at      INTEGER NOT NULL,           -- µs by the store's clock, 0 until it is known
+  made    INTEGER NOT NULL,           -- µs by the local clock
+  boot    TEXT    NOT NULL,           -- boot id
+  uptime  INTEGER NOT NULL,           -- µs of CLOCK_BOOTTIME
+  error   TEXT    NOT NULL DEFAULT ''   -- why the store will never take it
 );
-CREATE INDEX IF NOT EXISTS fact_waiting ON fact (store, error, seq);
-CREATE INDEX IF NOT EXISTS fact_delivered ON fact (delivered)`
+CREATE INDEX IF NOT EXISTS fact_waiting ON fact (error, seq)`
 
 // OpenOutbox opens the outbox in a state directory, and creates both when needed.
 func OpenOutbox(ctx context.Context, dir string) (*Outbox, error) {
@@ -62,7 +53,7 @@ func OpenOutbox(ctx context.Context, dir string) (*Outbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open outbox %s: %w", path, err)
 	}
-	o := &Outbox{db}
+	o := &Outbox{dir, db}
 	err = retry(ctx, func(ctx context.Context) error {
 		_, err := db.ExecContext(ctx, outboxSchema)
 		return err
@@ -87,67 +78,31 @@ func (o *Outbox) Add(ctx context.Context, facts []Fact, ago time.Duration) error
 	made, uptime := time.Now().Add(-ago).UnixMicro(), uptime-ago.Microseconds()
 	err := o.transact(ctx, func(tx *sql.Tx) error {
 		var waiting int
-		query := "SELECT COUNT(*) FROM (SELECT 1 FROM fact WHERE store = '' AND error = '' LIMIT ?)"
+		query := "SELECT COUNT(*) FROM (SELECT 1 FROM fact WHERE error = '' LIMIT ?)"
 		if err := tx.QueryRowContext(ctx, query, outboxBound).Scan(&waiting); err != nil {
 			return err
 		}
 		if waiting+len(facts) > outboxBound {
 			return ErrOutboxFull
 		}
-		return insertFacts(ctx, tx, facts, func(Fact) []any { return []any{made, boot, uptime, "", 0} })
-	})
-	if err != nil {
-		return fmt.Errorf("write to the outbox: %w", err)
-	}
-	return nil
-}
-
-// Keep notes facts that the store has taken. Losing the note in a power cut does no harm, so it does not wait for the
-// disk.
-func (o *Outbox) Keep(ctx context.Context, st *Store, facts []Fact) error {
-	now := time.Now().UnixMicro()
-	conn, err := o.db.Conn(ctx)
-	if err != nil {
-		return fmt.Errorf("write to the outbox: %w", err)
-	}
-	defer conn.Close()
-	err = retry(ctx, func(ctx context.Context) error {
-		if _, err := conn.ExecContext(ctx, "PRAGMA synchronous = NORMAL"); err != nil {
-			return err
-		}
-		defer conn.ExecContext(ctx, "PRAGMA synchronous = FULL")
-		tx, err := conn.BeginTx(ctx, nil)
+		insert, err := tx.PrepareContext(ctx, `
+INSERT INTO fact (lift, addr, len, source, reason, bantime, forced, at, made, boot, uptime)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 		if err != nil {
 			return err
 		}
-		defer tx.Rollback()
-		// They happened at their time: what is delivered twice under it is one fact.
-		err = insertFacts(ctx, tx, facts, func(f Fact) []any { return []any{int64(f.At), "", 0, st.ID(), now} })
-		if err != nil {
-			return err
+		defer insert.Close()
+		for _, f := range facts {
+			_, err := insert.ExecContext(ctx, f.Lift, f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Source), []byte(f.Reason),
+				int64(f.Bantime), f.Forced, int64(f.At), made, boot, uptime)
+			if err != nil {
+				return err
+			}
 		}
-		return tx.Commit()
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("write to the outbox: %w", err)
-	}
-	return nil
-}
-
-func insertFacts(ctx context.Context, tx *sql.Tx, facts []Fact, rest func(Fact) []any) error {
-	insert, err := tx.PrepareContext(ctx, `
-INSERT OR IGNORE INTO fact (lift, addr, len, source, reason, bantime, forced, at, made, boot, uptime, store, delivered)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-	if err != nil {
-		return err
-	}
-	defer insert.Close()
-	for _, f := range facts {
-		args := append([]any{f.Lift, f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Source), []byte(f.Reason),
-			int64(f.Bantime), f.Forced, int64(f.At)}, rest(f)...)
-		if _, err := insert.ExecContext(ctx, args...); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -179,7 +134,7 @@ func (o *Outbox) State(ctx context.Context) (s OutboxState, err error) {
 	err = retry(ctx, func(ctx context.Context) error {
 		query := `
 SELECT COUNT(*) FILTER (WHERE error = ''), MIN(made) FILTER (WHERE error = ''), COUNT(*) FILTER (WHERE error <> '')
-FROM fact WHERE store = ''`
+FROM fact`
 		return o.db.QueryRowContext(ctx, query).Scan(&s.Waiting, &oldest, &s.Aside)
 	})
 	if oldest.Valid {
@@ -189,27 +144,6 @@ FROM fact WHERE store = ''`
 		err = fmt.Errorf("read the outbox: %w", err)
 	}
 	return s, err
-}
-
-// Recall makes all facts wait again that the store once took, if it no longer has the newest of them: it was restored
-// from a backup. (Its newest mark would not tell, since other hosts may have written in the meantime.) Returns how many.
-func (o *Outbox) Recall(ctx context.Context, st *Store) (recalled int64, err error) {
-	newest, err := o.read(ctx, "store = ? ORDER BY delivered DESC, seq DESC LIMIT 1", st.ID())
-	if err != nil || len(newest) == 0 {
-		return 0, err
-	}
-	has, err := st.has(ctx, newest[0].Fact)
-	if err != nil || has {
-		return 0, err
-	}
-	err = o.transact(ctx, func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, "UPDATE fact SET store = '' WHERE store = ?", st.ID())
-		if err == nil {
-			recalled, err = result.RowsAffected()
-		}
-		return err
-	})
-	return recalled, err
 }
 
 // Delivery is what Deliver did.
@@ -231,7 +165,7 @@ func (o *Outbox) Deliver(ctx context.Context, st *Store, source string) (d Deliv
 		}
 		err = st.Write(ctx, facts)
 		if err == nil {
-			err = o.mark(ctx, st, batch)
+			err = o.taken(ctx, st, batch)
 			d.Delivered += len(batch)
 		} else if rejected(err) {
 			err = o.deliverSingly(ctx, st, batch, &d)
@@ -249,7 +183,7 @@ func (o *Outbox) deliverSingly(ctx context.Context, st *Store, batch []waiting, 
 		switch {
 		case err == nil:
 			d.Delivered++
-			err = o.mark(ctx, st, []waiting{w})
+			err = o.taken(ctx, st, []waiting{w})
 		case rejected(err):
 			d.Aside = append(d.Aside, err)
 			reason := err.Error()
@@ -265,22 +199,27 @@ func (o *Outbox) deliverSingly(ctx context.Context, st *Store, batch []waiting, 
 	return nil
 }
 
-// mark notes that the store took batch, and forgets what it took long ago.
-func (o *Outbox) mark(ctx context.Context, st *Store, batch []waiting) error {
-	now := time.Now()
+// taken forgets a batch that the store took, but for the note.
+func (o *Outbox) taken(ctx context.Context, st *Store, batch []waiting) error {
+	facts := make([]Fact, len(batch))
+	for i, w := range batch {
+		facts[i] = w.Fact
+	}
+	if err := NoteTaken(o.dir, st, facts); err != nil {
+		return err
+	}
 	return o.transact(ctx, func(tx *sql.Tx) error {
-		done, err := tx.PrepareContext(ctx, "UPDATE fact SET store = ?, delivered = ? WHERE seq = ?")
+		done, err := tx.PrepareContext(ctx, "DELETE FROM fact WHERE seq = ?")
 		if err != nil {
 			return err
 		}
 		defer done.Close()
 		for _, w := range batch {
-			if _, err := done.ExecContext(ctx, st.ID(), now.UnixMicro(), w.seq); err != nil {
+			if _, err := done.ExecContext(ctx, w.seq); err != nil {
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, "DELETE FROM fact WHERE delivered > 0 AND delivered < ?", now.Add(-deliveredKept).UnixMicro())
-		return err
+		return nil
 	})
 }
 
@@ -293,7 +232,7 @@ type waiting struct {
 
 // fix returns the oldest waiting facts, each with a source and with a time that it keeps.
 func (o *Outbox) fix(ctx context.Context, st *Store, source string) ([]waiting, error) {
-	batch, err := o.read(ctx, "store = '' AND error = '' ORDER BY seq LIMIT ?", st.engine.batch)
+	batch, err := o.read(ctx, "error = '' ORDER BY seq LIMIT ?", st.engine.batch)
 	if err != nil || len(batch) == 0 {
 		return nil, err
 	}
@@ -320,12 +259,12 @@ func (o *Outbox) fix(ctx context.Context, st *Store, source string) ([]waiting, 
 				w.Source = source
 			}
 			// Another delivery at the same time may have been first: then its time and source hold.
-			query := "UPDATE OR REPLACE fact SET at = CASE at WHEN 0 THEN ? ELSE at END, " +
+			query := "UPDATE fact SET at = CASE at WHEN 0 THEN ? ELSE at END, " +
 				"source = CASE length(source) WHEN 0 THEN ? ELSE source END WHERE seq = ? RETURNING at, source"
 			var source []byte
 			err := tx.QueryRowContext(ctx, query, int64(w.At), []byte(w.Source), w.seq).Scan(&w.At, &source)
 			if errors.Is(err, sql.ErrNoRows) {
-				continue // replaced by its twin: writing it twice is harmless
+				continue // and has delivered it: writing it twice is harmless
 			}
 			if err != nil {
 				return err
@@ -369,25 +308,6 @@ func (o *Outbox) read(ctx context.Context, where string, args ...any) (batch []w
 		err = fmt.Errorf("read the outbox: %w", err)
 	}
 	return batch, err
-}
-
-// has reports whether the store has f or a later fact of the same kind in its place.
-func (s *Store) has(ctx context.Context, f Fact) (bool, error) {
-	column, table := "at", "report"
-	if f.Lift && f.exact() {
-		column = "lifted"
-	} else if f.Lift {
-		table = "lift"
-	}
-	var at Time
-	err := retry(ctx, func(ctx context.Context) error {
-		query := "SELECT COALESCE(MAX(" + column + "), 0) FROM " + table + " WHERE addr = ? AND len = ? AND source = ? AND reason = ?"
-		return s.db.QueryRowContext(ctx, query, f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Source), []byte(f.Reason)).Scan(&at)
-	})
-	if err != nil {
-		return false, fmt.Errorf("read from %v: %w", s.dsn, err)
-	}
-	return at >= f.At, nil
 }
 
 // rejected reports whether a write failed because of a fact in it, and would fail again with any store.

@@ -177,46 +177,6 @@ func TestOutboxAway(t *testing.T) {
 	wantBanned(t, s, "192.0.2.1/32")
 }
 
-// TestRestore: a store that comes back from a backup gets what this host had delivered since, though another host
-// wrote first, and what was lifted stays lifted.
-func TestRestore(t *testing.T) {
-	onEngines(t, func(t *testing.T, options Options) {
-		s := initStore(t, options)
-		o := openOutbox(t, t.TempDir())
-		deliver := func(facts ...Fact) {
-			t.Helper()
-			check(t, s.Stamp(t.Context(), facts, 0))
-			check(t, s.Write(t.Context(), facts))
-			check(t, o.Keep(t.Context(), s, facts))
-		}
-		deliver(report("192.0.2.1/32", "web1", 0, Forever), report("192.0.2.2/32", "web1", 0, Forever))
-		if n, err := o.Recall(t.Context(), s); n != 0 || err != nil {
-			t.Error("recalled", n, err)
-		}
-		// The backup was made here.
-		deliver(report("192.0.2.3/32", "web1", 0, Forever))
-		deliver(lift("192.0.2.1/32", "web1", "sshd", 0))
-		deliver(lift("192.0.2.2/32", "", "", 0))
-		for _, restore := range []string{
-			"DELETE FROM report WHERE addr = X'C0000203'", "UPDATE report SET lifted = 0", "DELETE FROM lift", "DELETE FROM event WHERE expires = 0"} {
-			_, err := s.db.Exec(restore)
-			check(t, err)
-		}
-		check(t, s.Write(t.Context(), []Fact{report("192.0.2.9/32", "web2", s.clock.now(), Forever)}))
-		wantBanned(t, s, "192.0.2.1/32 192.0.2.2/32 192.0.2.9/32")
-
-		if n, err := o.Recall(t.Context(), s); n != 5 || err != nil {
-			t.Error("recalled", n, err)
-		}
-		_, err := o.Deliver(t.Context(), s, "web1")
-		check(t, err)
-		wantBanned(t, s, "192.0.2.3/32 192.0.2.9/32")
-		if n, err := o.Recall(t.Context(), s); n != 0 || err != nil {
-			t.Error("recalled again", n, err)
-		}
-	})
-}
-
 func TestOutboxBound(t *testing.T) {
 	o := openOutbox(t, t.TempDir())
 	_, err := o.db.Exec(`

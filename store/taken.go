@@ -1,0 +1,174 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// What the store took from this host is noted for 30 days in plain files of the state directory, one a day, for the
+// day that the store is restored from a backup that lacks it. They are no database since ban writes to them every
+// time: appending a line takes microseconds, opening a database as long as the ban itself. Losing the last lines in a
+// power cut loses only the note.
+const takenKept = 30 * 24 * time.Hour
+
+const takenPrefix, takenSuffix = "taken-", ".log"
+
+// NoteTaken notes in the state directory dir that the store took facts. An embedded store is on the same disk as the
+// note would be: for it nothing is noted.
+func NoteTaken(dir string, st *Store, facts []Fact) error {
+	if st.Embedded() {
+		return nil
+	}
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = appendTaken(dir, st.id, facts, time.Now())
+	}
+	if err != nil {
+		return fmt.Errorf("note what the store took: %w", err)
+	}
+	return nil
+}
+
+func appendTaken(dir, id string, facts []Fact, now time.Time) error {
+	path := filepath.Join(dir, takenPrefix+now.UTC().Format(time.DateOnly)+takenSuffix)
+	_, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		err = forgetTaken(dir, now.Add(-takenKept)) // once a day
+	}
+	if err != nil {
+		return err
+	}
+	var text []byte
+	for _, f := range facts {
+		// The line feed comes first, so that a line that a power cut left torn spoils no other.
+		text = fmt.Appendf(text, "\n%s %d %t %v %q %q %d %t .", id, f.At, f.Lift, f.Prefix, f.Source, f.Reason, f.Bantime, f.Forced)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text) // one call: appending processes do not mix their lines
+	return errors.Join(err, f.Close())
+}
+
+// takenFiles returns the notes, oldest first.
+func takenFiles(dir string) ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, takenPrefix+"????-??-??"+takenSuffix))
+	slices.Sort(files)
+	return files, err
+}
+
+func forgetTaken(dir string, before time.Time) error {
+	files, err := takenFiles(dir)
+	for _, file := range files {
+		day := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(file), takenPrefix), takenSuffix)
+		if day < before.UTC().Format(time.DateOnly) {
+			err = errors.Join(err, os.Remove(file))
+		}
+	}
+	return err
+}
+
+// parseTaken returns the fact of a line and the id of the store that took it; ok is false for a torn line.
+func parseTaken(line string) (id string, f Fact, ok bool) {
+	var prefix, end string
+	var err error
+	_, err = fmt.Sscanf(line, "%s %d %t %s %q %q %d %t %s", &id, &f.At, &f.Lift, &prefix, &f.Source, &f.Reason, &f.Bantime, &f.Forced, &end)
+	if err == nil {
+		f.Prefix, err = netip.ParsePrefix(prefix)
+	}
+	return id, f, err == nil && end == "."
+}
+
+// Recall gives the store once more all that it took from this host, as noted in dir, if it no longer has the newest of
+// it: then it was restored from a backup. (Its newest mark would not tell, since other hosts may have written since.)
+// The newest comes last, so that a run that is cut short is repeated. Returns how many facts there were.
+func (s *Store) Recall(ctx context.Context, dir string) (recalled int, err error) {
+	files, err := takenFiles(dir)
+	if err != nil || len(files) == 0 {
+		return 0, err
+	}
+	newest, ok, err := s.newestTaken(files[len(files)-1])
+	if err != nil || !ok {
+		return 0, err
+	}
+	if has, err := s.has(ctx, newest); has || err != nil {
+		return 0, err
+	}
+	var facts []Fact
+	write := func() error {
+		err := s.Write(ctx, facts)
+		recalled, facts = recalled+len(facts), facts[:0]
+		return err
+	}
+	for _, file := range files {
+		f, err := os.Open(file)
+		if err != nil {
+			return recalled, err
+		}
+		defer f.Close()
+		lines := bufio.NewScanner(f)
+		for lines.Scan() {
+			if id, fact, ok := parseTaken(lines.Text()); ok && id == s.id {
+				facts = append(facts, fact)
+			}
+			if len(facts) == s.engine.batch {
+				if err := write(); err != nil {
+					return recalled, err
+				}
+			}
+		}
+		if err := lines.Err(); err != nil {
+			return recalled, err
+		}
+	}
+	return recalled, write()
+}
+
+// newestTaken returns the newest fact of this store at the end of a file.
+func (s *Store) newestTaken(file string) (newest Fact, ok bool, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return newest, false, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return newest, false, err
+	}
+	end, err := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-64<<10), 64<<10))
+	for line := range strings.Lines(string(end)) {
+		if id, fact, whole := parseTaken(strings.TrimSuffix(line, "\n")); whole && id == s.id {
+			newest, ok = fact, true
+		}
+	}
+	return newest, ok, err
+}
+
+// has reports whether the store has f, or a later fact in its place.
+func (s *Store) has(ctx context.Context, f Fact) (bool, error) {
+	column, table := "at", "report"
+	if f.Lift && f.exact() {
+		column = "lifted"
+	} else if f.Lift {
+		table = "lift"
+	}
+	var at Time
+	err := retry(ctx, func(ctx context.Context) error {
+		query := "SELECT COALESCE(MAX(" + column + "), 0) FROM " + table + " WHERE addr = ? AND len = ? AND source = ? AND reason = ?"
+		return s.db.QueryRowContext(ctx, query, f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Source), []byte(f.Reason)).Scan(&at)
+	})
+	if err != nil {
+		return false, fmt.Errorf("read from %v: %w", s.dsn, err)
+	}
+	return at >= f.At, nil
+}
