@@ -111,7 +111,7 @@ func (m *mysqlConnector) connect(ctx context.Context, host mysqlHost) (mysqlConn
 			conn.Close()
 		}
 	}
-	if errors.Is(err, mysql.ErrInvalidConn) {
+	if errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, driver.ErrBadConn) {
 		err = cause.addTo(err)
 	}
 	if err != nil && len(m.hosts) > 1 {
@@ -228,7 +228,7 @@ func (c *hostConn) QueryContext(ctx context.Context, query string, args []driver
 	return rows, err
 }
 
-// connectCause takes the first error that the driver logs while it connects: it returns ErrInvalidConn in place of the
+// connectCause takes the first error that the driver logs while it connects: it returns ErrInvalidConn or ErrBadConn in place of the
 // network's own, or of what TLS says.
 type connectCause chan error
 

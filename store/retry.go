@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/tls"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -94,11 +93,10 @@ func transient(err error) bool {
 	if errors.As(err, &busy) {
 		return busy.Code()&0xff == 5 || busy.Code()&0xff == 6 // SQLITE_BUSY, SQLITE_LOCKED
 	}
-	var alert tls.AlertError
-	if errors.As(err, &alert) {
+	var netError *net.OpError
+	if isAlert(err) {
 		return false
 	}
-	var netError *net.OpError
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &netError) && netError.Op != "dial"
 }

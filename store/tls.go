@@ -85,7 +85,6 @@ func tlsHint(err error) string {
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var pin pinError
-	var alert tls.AlertError
 	switch {
 	case errors.As(err, &unknown):
 		return "name the CA that signed the server's certificate with tls-ca=/path in the dsn" + offerPin(err)
@@ -95,10 +94,16 @@ func tlsHint(err error) string {
 		return "renew the server's certificate, or set the clock of this host"
 	case errors.As(err, &pin):
 		return "if the server got a new certificate, pin that one with tls=sha256:HEX in the dsn; if not, something stands between this host and the server"
-	case errors.As(err, &alert):
+	case isAlert(err):
 		return "the server refused this host's TLS: check tls-cert in the dsn, and that the server trusts the CA that signed it"
 	}
 	return ""
+}
+
+// isAlert reports whether the other side of a TLS connection ended it with an error. crypto/tls has no type for this.
+func isAlert(err error) bool {
+	var alert *net.OpError
+	return errors.As(err, &alert) && alert.Op == "remote error"
 }
 
 // offerPin names the fingerprint that the server showed: where it has a certificate of its own making, there is no CA.
