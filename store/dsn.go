@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -176,7 +177,7 @@ func hostPort(host string) (string, error) {
 	} else if strings.ContainsAny(name, ":[]") {
 		return "", fmt.Errorf("host %q: put an IPv6 address in brackets", host)
 	}
-	if _, err := net.LookupPort("tcp", port); name == "" || err != nil {
+	if n, err := strconv.ParseUint(port, 10, 16); name == "" || err != nil || n == 0 {
 		return "", fmt.Errorf("host %q: want host or host:port", host)
 	}
 	return net.JoinHostPort(name, port), nil
