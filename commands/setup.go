@@ -11,6 +11,7 @@ func (p *process) setupCommand() *cli.Command {
 		Action: p.noCommand,
 		Subcommands: []*cli.Command{
 			p.setupFail2banCommand(),
+			p.setupMySQLCommand(),
 		},
 	}
 }

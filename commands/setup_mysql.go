@@ -1,0 +1,118 @@
+package commands
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"f2bc/store"
+)
+
+// What is printed is SQL, the rest stands in comments: so it may be fed to the client again for every new server. No
+// password is in it, neither a configured nor a made-up one, since it ends up in terminals and files; as long as one is
+// missing the statement is not valid.
+const mysqlSetup = `-- Printed by f2bc setup mysql for server {source} and the database server {host}: MariaDB 10.6, MySQL 8, or later.
+-- Replace each <password of …> by a password of its own, in quotes. The statements may be repeated.
+
+-- 1. As root of the database server: the database and its owner, who makes the tables and prunes. Keep this account:
+-- the views through which the servers write run with its rights.
+{database}
+-- 2. With a configuration file of that account (dsn = "mysql://f2bc_owner@{host}/{db}"), on any machine:
+--	f2bc --config OWNER.toml init
+
+-- 3. For each server its own account, named like its source: the database lets it report and lift under this name only,
+-- nothing dated ahead, nothing forced. For a server with a fixed address write that in place of %: then its password is
+-- of no use elsewhere. For another server: f2bc setup mysql --source NAME
+{server}
+-- In /etc/f2bc/f2bc.toml of that server (with a password_file, mode 0600):
+--	dsn    = "mysql://{user}@{host}/{db}"
+--	source = "{source}"
+
+-- 4. For people: one account each, by which history names them. The admin may write everything but delete nothing, the
+-- reader may write nothing.
+{people}
+-- 5. Settings: on Debian in /etc/mysql/mariadb.conf.d/60-f2bc.cnf, then: systemctl restart mariadb
+--	[mysqld]
+--	bind-address      = *         # leave it out where all servers come through ssh
+--	skip_name_resolve = ON        # the address of a server is seen as such, and no ban waits for DNS
+--	max_connections   = 500       # at least the number of servers and 50 more
+--	ssl_cert          = /etc/mysql/f2bc-cert.pem
+--	ssl_key           = /etc/mysql/f2bc-key.pem
+-- The binary log, if there is one, must not be of the format STATEMENT.
+
+-- 6. A certificate, which Debian's MariaDB comes without; the last command prints what the servers then pin:
+--	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 7300 \
+--	  -subj /CN={host} -keyout /etc/mysql/f2bc-key.pem -out /etc/mysql/f2bc-cert.pem
+--	chown mysql /etc/mysql/f2bc-key.pem
+--	openssl x509 -in /etc/mysql/f2bc-cert.pem -outform DER | sha256sum
+-- In f2bc.toml of each server:
+--	dsn    = "mysql://{user}@{host}/{db}?tls=sha256:WHAT-IT-PRINTED"
+
+-- 7. Or through ssh, which needs neither a certificate nor an open port: as root of {host}
+--	useradd --system --create-home --shell /usr/sbin/nologin f2bc
+-- and in its ~/.ssh/authorized_keys a line for each server, with the key of the server's root:
+--	restrict,port-forwarding,permitopen="127.0.0.1:3306",command="/usr/sbin/nologin" ssh-ed25519 AAAA… {source}
+-- In f2bc.toml of each server:
+--	ssh    = "f2bc@{host}"
+--	dsn    = "mysql://{user}@127.0.0.1/{db}"
+`
+
+// longestMySQLAccount is the longest account name that MySQL takes, in characters; MariaDB takes 80.
+const longestMySQLAccount = 32
+
+func (p *process) setupMySQLCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "mysql",
+		Usage: "print what an admin runs on the database server, as SQL with comments",
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "source", Usage: "make the account of `SERVER`", DefaultText: "this host"},
+		}, globalFlags()...),
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			cfg, err := p.configure(c)
+			if err != nil {
+				return err
+			}
+			source := cleanName(c.String("source"), cfg.Source)
+			return p.setupMySQL(cfg, source)
+		},
+	}
+}
+
+func (p *process) setupMySQL(cfg *config, source string) error {
+	dsn, err := store.ParseDSN(cfg.DSN)
+	if err != nil && cfg.DSN != "" {
+		return err
+	}
+	host, database := "db.example", "f2bc"
+	if dsn.Database != "" {
+		database = dsn.Database
+	}
+	if len(dsn.Hosts) > 0 {
+		name, _, _ := net.SplitHostPort(dsn.Hosts[0])
+		if a, err := netip.ParseAddr(name); name != "localhost" && (err != nil || !a.IsLoopback()) {
+			host = name
+		}
+	}
+	accounts, err := store.NewAccounts(database, source)
+	if err != nil {
+		return invalidf("%w", err)
+	}
+	if len([]rune(source)) > longestMySQLAccount {
+		p.out.say("source %s has more than %d characters: MariaDB takes such an account name, MySQL does not", source, longestMySQLAccount)
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	_, err = fmt.Fprint(p.out.stdout, strings.NewReplacer(
+		"{source}", source, "{user}", url.User(source).String(), "{host}", host, "{db}", database,
+		"{database}", accounts.Database, "{server}", accounts.Server, "{people}", accounts.People,
+	).Replace(mysqlSetup))
+	return err
+}

@@ -1,0 +1,120 @@
+package commands
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/pem"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"f2bc/store"
+	"f2bc/store/mariadbtest"
+)
+
+// TestSetupMySQL runs what setup mysql prints on a real MariaDB: as it is, where it must do nothing, and with passwords,
+// before and after init. Then the server's account bans, with the certificate and the settings that it printed.
+func TestSetupMySQL(t *testing.T) {
+	server := mariadbtest.New(t)
+	var printed, stderr bytes.Buffer
+	p := &process{out: newOutput(&printed, &stderr)}
+	if err := p.setupMySQL(&config{configFile: configFile{DSN: "mysql://web1@db.example/bans_1"}}, "web1"); err != nil {
+		t.Fatal(err)
+	}
+	pin := makeCertificate(t, printed.String(), server.Dir)
+	settings := regexp.MustCompile(`(?m)^--\t(\w[\w-]+) +=( +\S+).*$`).FindAllStringSubmatch(printed.String(), -1)
+	for _, s := range settings {
+		if s[1] != "dsn" && s[1] != "source" && s[1] != "ssh" && s[1] != "bind-address" {
+			server.Args = append(server.Args, "--"+s[1]+"="+strings.Replace(strings.TrimSpace(s[2]), "/etc/mysql", server.Dir, 1))
+		}
+	}
+	if len(server.Args) != 4 {
+		t.Fatalf("settings: %q", server.Args)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+
+	client := func(statements string) (string, error) {
+		cmd := exec.Command("mariadb", "--no-defaults", "--user=root", "--socket="+server.Socket())
+		cmd.Stdin = strings.NewReader(statements)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := client(printed.String()); err == nil || !strings.Contains(out, "ERROR 1064") {
+		t.Fatalf("without passwords: %v\n%s", err, out)
+	}
+	statements := regexp.MustCompile(`<password of ([^>]*)>`).ReplaceAllString(printed.String(), "'$1-sesame'")
+	if out, err := client(statements); err == nil || !strings.Contains(out, "ERROR 1146") {
+		t.Fatalf("before init: %v\n%s", err, out)
+	}
+	dsn := func(account string) string {
+		return strings.Replace(server.DSN("bans_1"), "root@", account+":"+account+"-sesame@", 1) + "?tls=sha256:" + pin
+	}
+	owner, err := store.Init(t.Context(), store.Options{DSN: dsn("f2bc_owner")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner.Close()
+	for range 2 {
+		if out, err := client(statements); err != nil {
+			t.Fatalf("after init: %v\n%s", err, out)
+		}
+	}
+
+	run := func(account string, want int, args ...string) string {
+		t.Helper()
+		t.Setenv("F2BC_DSN", dsn(account))
+		t.Setenv("F2BC_SOURCE", "web1")
+		t.Setenv("F2BC_STATE_DIR", t.TempDir())
+		var stdout, stderr bytes.Buffer
+		if got := Run(t.Context(), append([]string{"f2bc"}, args...), nil, &stdout, &stderr); got != want {
+			t.Errorf("%s: %q ended with %d, want %d: %s", account, args, got, want, &stderr)
+		}
+		return stdout.String() + stderr.String()
+	}
+	run("web1", 0, "ban", "203.0.113.6", "198.51.100.0/24")
+	run("web1", 0, "unban", "--own", "198.51.100.0/24")
+	if out := run("f2bc_reader", 0, "list"); !strings.Contains(out, "203.0.113.6") || strings.Contains(out, "198.51.100.0") {
+		t.Errorf("list: %s", out)
+	}
+	refusal := run("web1", 1, "unban", "203.0.113.6") + run("web1", 1, "allow", "add", "203.0.113.6")
+	for _, want := range []string{"this host's account can lift only its own reports; use your admin configuration\n",
+		"this host's account cannot change the never-ban list; use your admin configuration\n"} {
+		if !strings.Contains(refusal, want) {
+			t.Errorf("%q, want %q", refusal, want)
+		}
+	}
+	run("f2bc_admin", 0, "unban", "203.0.113.6")
+	run("f2bc_admin", 0, "allow", "add", "203.0.113.6")
+	run("f2bc_owner", 0, "prune")
+	if out := run("f2bc_reader", 0, "list"); strings.Contains(out, "203.0.113.6") {
+		t.Errorf("list: %s", out)
+	}
+}
+
+// makeCertificate runs the printed commands in dir, and returns the fingerprint that the last one prints.
+func makeCertificate(t *testing.T, printed, dir string) string {
+	t.Helper()
+	text := regexp.MustCompile(`(?s)--\t(openssl req.*?sha256sum)\n`).FindStringSubmatch(printed)
+	script := strings.NewReplacer("\n--\t", "\n", "/etc/mysql", dir, "chown mysql", "test -f").Replace(text[1])
+	out, err := exec.Command("sh", "-euc", script).Output()
+	if err != nil {
+		t.Fatalf("%s: %v", script, err)
+	}
+	cert, err := os.ReadFile(filepath.Join(dir, "f2bc-cert.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(cert)
+	sum := sha256.Sum256(block.Bytes)
+	pin, _, _ := strings.Cut(string(out), " ")
+	if pin != hex.EncodeToString(sum[:]) {
+		t.Errorf("the printed fingerprint is %q", pin)
+	}
+	return pin
+}
