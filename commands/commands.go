@@ -124,6 +124,7 @@ func (p *process) app() *cli.App {
 			p.allowCommand(),
 			p.exportCommand(),
 			p.syncRoutesCommand(),
+			p.statusCommand(),
 			p.pruneCommand(),
 			p.setupCommand(),
 			p.configCommand(),

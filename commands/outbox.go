@@ -128,6 +128,9 @@ func (s *sender) send(ctx context.Context, facts []store.Fact, at time.Time) err
 			s.settle(ctx, facts)
 			return nil
 		}
+		if store.Rejected(err) { // waiting would not help
+			return err
+		}
 		s.failed(err)
 	}
 	return s.keep(facts, at)

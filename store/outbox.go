@@ -167,7 +167,7 @@ func (o *Outbox) Deliver(ctx context.Context, st *Store, source string) (d Deliv
 		if err == nil {
 			err = o.taken(ctx, st, batch)
 			d.Delivered += len(batch)
-		} else if rejected(err) {
+		} else if Rejected(err) {
 			err = o.deliverSingly(ctx, st, batch, &d)
 		}
 		if err != nil {
@@ -184,7 +184,7 @@ func (o *Outbox) deliverSingly(ctx context.Context, st *Store, batch []waiting, 
 		case err == nil:
 			d.Delivered++
 			err = o.taken(ctx, st, []waiting{w})
-		case rejected(err):
+		case Rejected(err):
 			d.Aside = append(d.Aside, err)
 			reason := err.Error()
 			err = o.transact(ctx, func(tx *sql.Tx) error {
@@ -310,8 +310,8 @@ func (o *Outbox) read(ctx context.Context, where string, args ...any) (batch []w
 	return batch, err
 }
 
-// rejected reports whether a write failed because of a fact in it, and would fail again with any store.
-func rejected(err error) bool {
+// Rejected reports whether a write failed because of a fact in it, and would fail again with any store.
+func Rejected(err error) bool {
 	var m *mysql.MySQLError
 	if errors.As(err, &m) {
 		switch m.Number {
@@ -322,5 +322,5 @@ func rejected(err error) bool {
 		}
 	}
 	var bad badFact
-	return errors.As(err, &bad)
+	return errors.As(err, &bad) || errors.Is(err, ErrNotOwn)
 }

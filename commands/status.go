@@ -1,0 +1,141 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"f2bc/store"
+)
+
+// A host that syncs every minute and was not seen for this long does not.
+const hostSilent = 5 * time.Minute
+
+func (p *process) statusCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "status",
+		Usage: "say what works and what does not, on this host and in the fleet",
+		Description: `One line for each of: the store, the outbox of this host, its last sync-routes, and every other host
+that has not synced for 5 minutes or whose last sync failed. Exit code 1 if anything does not work.`,
+		Flags: globalFlags(),
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			cfg, err := p.configure(c)
+			if err != nil {
+				return err
+			}
+			return p.status(c.Context, cfg)
+		},
+	}
+}
+
+var errBroken = errors.New("not everything works")
+
+func (p *process) status(ctx context.Context, cfg *config) error {
+	broken := false
+	line := func(ok bool, what, format string, args ...any) {
+		word := "ok"
+		if !ok {
+			word, broken = "BAD", true
+		}
+		fmt.Fprintf(p.out.stdout, "%-7s %-4s %s\n", what, word, printable(fmt.Sprintf(format, args...)))
+	}
+	st := p.statusStore(ctx, cfg, line)
+	if st != nil {
+		defer st.Close()
+	}
+	p.statusOutbox(ctx, cfg, line)
+	if st != nil {
+		if err := p.statusHosts(ctx, cfg, st, line); err != nil {
+			line(false, "hosts", "%v", err)
+		}
+	}
+	if broken {
+		return errBroken
+	}
+	return nil
+}
+
+// statusStore opens the store, and delivers what waits as every command does.
+func (p *process) statusStore(ctx context.Context, cfg *config, line func(bool, string, string, ...any)) *store.Store {
+	start := time.Now()
+	st, err := p.openStore(ctx, cfg)
+	if err != nil {
+		line(false, "store", "%v", err)
+		return nil
+	}
+	took := time.Since(start).Round(time.Millisecond)
+	newer := ""
+	if st.Newer() {
+		newer = ", made by a newer f2bc, which does no harm"
+	}
+	line(true, "store", "%s, id %s, opened in %v%s", hidePasswords(cfg.DSN), st.ID(), took, newer)
+	return st
+}
+
+func (p *process) statusOutbox(ctx context.Context, cfg *config, line func(bool, string, string, ...any)) {
+	if _, err := os.Lstat(store.OutboxPath(cfg.StateDir)); errors.Is(err, os.ErrNotExist) {
+		line(true, "outbox", "empty")
+		return
+	}
+	outbox, err := store.OpenOutbox(ctx, cfg.StateDir)
+	if err != nil {
+		line(false, "outbox", "%v", err)
+		return
+	}
+	defer outbox.Close()
+	state, err := outbox.State(ctx)
+	switch {
+	case err != nil:
+		line(false, "outbox", "%v", err)
+	case state.Waiting > 0:
+		line(false, "outbox", "%s for the store, the oldest for %v", counted(state.Waiting, "fact waits", "facts wait"),
+			time.Since(state.Oldest).Round(time.Second))
+	default:
+		line(true, "outbox", "empty")
+	}
+	if state.Aside > 0 {
+		line(false, "outbox", "%s by the store for good: sqlite3 %s 'SELECT error FROM fact'",
+			counted(state.Aside, "fact was rejected", "facts were rejected"), store.OutboxPath(cfg.StateDir))
+	}
+}
+
+// statusHosts says how the last sync of this host went, and which other hosts do not sync.
+func (p *process) statusHosts(ctx context.Context, cfg *config, st *store.Store, line func(bool, string, string, ...any)) error {
+	hosts, err := st.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	now, err := st.Now(ctx)
+	if err != nil {
+		return err
+	}
+	own, good, others := "never: this host enforces nothing; see f2bc setup cron", false, 0
+	for _, h := range hosts {
+		ago := time.Duration(now-h.At) * time.Microsecond
+		text := fmt.Sprintf("%v ago, %d of %s, %s", ago.Round(time.Second), h.Installed, counted(h.Wanted, "route", "routes"), h.Mode)
+		ok := ago < hostSilent && h.Error == "" && (h.Installed == h.Wanted || h.Mode != "enforce")
+		if h.Error != "" {
+			text += ": " + h.Error
+		}
+		switch {
+		case h.Name == cfg.Source:
+			own, good = text, ok
+		case ok:
+			others++
+		default:
+			line(false, "host", "%s: synced %s", h.Name, text)
+		}
+	}
+	line(good, "sync", "%s", own)
+	if others > 0 {
+		line(true, "fleet", "%s well", counted(others, "other host syncs", "other hosts sync"))
+	}
+	return nil
+}
