@@ -126,7 +126,7 @@ func TestReaderNeverSeesPart(t *testing.T) {
 		}
 	})
 	killed := 0
-	for i := range 60 {
+	for i := range 30 {
 		cmd := f2bcProcess(t, "export", "--from", sources[i%2], "--output", output)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -209,13 +209,13 @@ type breakingProxy struct {
 	broken func() // called when the limit is reached, before the connection is closed
 }
 
-func newBreakingProxy(t *testing.T, target string) *breakingProxy {
+func newBreakingProxy(t *testing.T, target string, broken func()) *breakingProxy {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	p := &breakingProxy{Listener: l, target: target, broken: func() {}}
+	p := &breakingProxy{Listener: l, target: target, broken: broken}
 	go func() {
 		for {
 			client, err := l.Accept()
@@ -275,17 +275,20 @@ func TestStoreGoesAway(t *testing.T) {
 	if err := st.Write(t.Context(), facts); err != nil {
 		t.Fatal(err)
 	}
-	proxy := newBreakingProxy(t, fmt.Sprint("127.0.0.1:", server.Port))
+	killed := make(chan struct{})
+	target := fmt.Sprint("127.0.0.1:", server.Port)
+	proxy := newBreakingProxy(t, target, func() {})
+	killer := newBreakingProxy(t, target, sync.OnceFunc(func() { server.Kill(); close(killed) }))
 	dir := t.TempDir()
 	output := filepath.Join(dir, "list.txt")
-	export := func(limit int64) (int, string) {
+	export := func(proxy *breakingProxy, limit int64) (int, string) {
 		t.Helper()
 		proxy.sent.Store(0)
 		proxy.limit.Store(limit)
 		dsn := fmt.Sprintf("mysql://root@%s/%s", proxy.Addr(), database)
 		return exited(t, f2bcProcess(t, "--dsn", dsn, "export", "--output", output))
 	}
-	if code, stderr := export(1 << 40); code != 0 {
+	if code, stderr := export(proxy, 1<<40); code != 0 {
 		t.Fatal(code, stderr)
 	}
 	all := proxy.sent.Load()
@@ -301,11 +304,11 @@ func TestStoreGoesAway(t *testing.T) {
 		}
 	}
 	for percent := int64(20); percent <= 90; percent += 10 {
-		code, stderr := export(all * percent / 100)
+		code, stderr := export(proxy, all*percent/100)
 		stands(fmt.Sprintf("cut at %d %%", percent), code, stderr)
 	}
 	// The server itself dies, between two rows.
-	proxy.broken = server.Kill
-	code, stderr := export(all / 2)
+	code, stderr := export(killer, all/2)
+	<-killed
 	stands("killed", code, stderr)
 }
