@@ -34,5 +34,11 @@ func (*Netlink) DeleteOld(ctx context.Context, old []Route) (Result, error) {
 // Entries answers ErrUnsupported.
 func (Guard) Entries(ctx context.Context) ([]Entry, error) { return nil, ErrUnsupported }
 
+// FilterTable is the name of an nftables table of Linux.
+const FilterTable = "f2bc"
+
+// InputFiltered answers ErrUnsupported.
+func InputFiltered(ctx context.Context) (bool, error) { return false, ErrUnsupported }
+
 // Connections answers ErrUnsupported.
 func Connections(ctx context.Context) ([]Connection, error) { return nil, ErrUnsupported }
