@@ -125,6 +125,8 @@ func (p *process) app() *cli.App {
 			p.exportCommand(),
 			p.syncRoutesCommand(),
 			p.statusCommand(),
+			p.pauseCommand(),
+			p.resumeCommand(),
 			p.pruneCommand(),
 			p.setupCommand(),
 			p.configCommand(),

@@ -115,17 +115,17 @@ func TestSyslog(t *testing.T) {
 // One run at a time changes routes; the next waits.
 func TestLockSync(t *testing.T) {
 	cfg := &config{configFile: configFile{StateDir: t.TempDir()}}
-	unlock, err := lockSync(t.Context(), cfg)
+	unlock, err := lockSync(t.Context(), cfg, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := lockSync(ctx, cfg); err == nil {
+	if _, err := lockSync(ctx, cfg, false); err == nil {
 		t.Error("two have the lock")
 	}
 	unlock()
-	unlock, err = lockSync(t.Context(), cfg)
+	unlock, err = lockSync(t.Context(), cfg, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,26 +32,38 @@ func (p *process) desired(ctx context.Context, cfg *config, st *store.Store, fil
 // comes out exactly and the rest stays.
 type desire struct {
 	guard        []routes.Entry
+	networks     []netip.Prefix // the connected ones in guard
+	ipv6Prefix   int            // what IPv6 hosts are widened to, 0 for nothing
 	want, forced aggregate.Set
 	tooWide      map[netip.Prefix]int  // skipped, with the length they exceed
 	wide         map[netip.Prefix]bool // taken only because they are forced
 }
 
 func newDesire(guard []routes.Entry) *desire {
-	return &desire{guard: guard, tooWide: map[netip.Prefix]int{}, wide: map[netip.Prefix]bool{}}
+	d := &desire{guard: guard, tooWide: map[netip.Prefix]int{}, wide: map[netip.Prefix]bool{}}
+	for _, entry := range guard {
+		if entry.Network {
+			d.networks = append(d.networks, entry.Prefix)
+		}
+	}
+	return d
 }
 
 // carve returns what is to be enforced of the collected bans, and names those that are not.
 func (p *process) carve(d *desire, never *neverBan) *aggregate.Set {
-	p.nameSkipped(*d)
+	p.nameSkipped(d)
 	if !never.private {
 		p.removeSpecial(&d.want)
 	}
 	d.want.AddSet(&d.forced)
 	for _, entry := range d.guard {
-		if !entry.Network {
-			never.set.Add(entry.Prefix)
+		if entry.Network {
+			continue
 		}
+		if d.want.Overlaps(entry.Prefix) {
+			p.out.say("%s is banned, but stays reachable: %s", bare(entry.Prefix), entry.Why)
+		}
+		never.set.Add(entry.Prefix)
 	}
 	d.want.Remove(&never.set)
 	return &d.want
@@ -69,11 +81,14 @@ func (d *desire) add(ban netip.Prefix, forced bool) {
 			d.wide[ban] = true
 		}
 	}
+	if d.ipv6Prefix > 0 {
+		ban = routes.Widen(ban, d.ipv6Prefix, d.guard)
+	}
 	// A connected network comes out of each wider ban by itself: an address in it may still be banned by another.
 	var networks []netip.Prefix
-	for _, entry := range d.guard {
-		if entry.Network && entry.Shields(ban) {
-			networks = append(networks, entry.Prefix)
+	for _, network := range d.networks {
+		if ban.Bits() < network.Bits() && ban.Overlaps(network) {
+			networks = append(networks, network)
 		}
 	}
 	if networks == nil {
@@ -89,7 +104,7 @@ func (d *desire) add(ban netip.Prefix, forced bool) {
 }
 
 // nameSkipped names the bans that are too wide, but not those that another report forces.
-func (p *process) nameSkipped(d desire) {
+func (p *process) nameSkipped(d *desire) {
 	named := 0
 	for _, ban := range slices.SortedFunc(maps.Keys(d.tooWide), netip.Prefix.Compare) {
 		if d.wide[ban] {

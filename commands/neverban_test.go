@@ -122,7 +122,7 @@ func TestDesireKeepsNetworks(t *testing.T) {
 		t.Errorf("wanted %v, want %v", got, want)
 	}
 	p, said := testProcess(t)
-	p.nameSkipped(d)
+	p.nameSkipped(&d)
 	if s := said.String(); strings.Count(s, "\n") != 2 ||
 		!strings.Contains(s, "ban of 128.0.0.0/7 is skipped: wider than /8, which is never banned\n") ||
 		!strings.Contains(s, "ban of 203.0.112.0/23 is skipped: wider than /24 and not forced\n") {

@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -38,6 +39,9 @@ type output struct {
 	stdout, stderr io.Writer
 	terminal       bool // stderr is one
 
+	once func(note string) bool // if set, which notes are said
+
+	mu       sync.Mutex // of what follows: sync-routes --watch says things from two goroutines
 	syslog   net.Conn
 	lines    int
 	writeErr error // the first failed write to stdout
@@ -72,13 +76,19 @@ func (o *output) failed() error {
 }
 
 // say prints a note or a warning.
-func (o *output) say(format string, args ...any) { o.line(syslogNotice, fmt.Sprintf(format, args...)) }
+func (o *output) say(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); o.once == nil || o.once(text) {
+		o.line(syslogNotice, text)
+	}
+}
 
 // fail prints an error.
 func (o *output) fail(err error) { o.line(syslogError, err.Error()) }
 
 func (o *output) line(priority int, text string) {
 	text = printable(hidePasswords(strings.TrimSpace(text)))
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	fmt.Fprintf(o.stderr, "f2bc: %s\n", text)
 	if o.terminal {
 		return

@@ -1,44 +1,54 @@
 package commands
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"f2bc/aggregate"
 	"f2bc/routes"
 	"f2bc/store"
 )
 
 type syncOptions struct {
-	dryRun, check bool
-	settings      routes.Settings
+	dryRun, check, watch, guard, flush, adopt bool // what to do instead of a plain run
+	acceptStore, force                        bool
+	interval                                  time.Duration
 }
 
 func (p *process) syncRoutesCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "sync-routes",
 		Usage: "make the kernel's blackhole routes equal to the list",
-		Description: `Run it as root, from cron every minute. Adds and removes blackhole routes in f2bc's own table 6686,
-which one rule a family (pref 6686) asks before the main table; nobody else's routes are touched.
-A banned address is cut off in both directions, on all ports, forwarded traffic too.
-This host's addresses and next hops are never cut off, nor its networks by a wider ban.
-ip rule del pref 6686 (and ip -6 rule del pref 6686) switches all of it off until the next run.`,
+		Description: `Run it as root, from cron every minute, or for good with --watch. Adds and removes blackhole routes in
+f2bc's own table 6686, which one rule a family (pref 6686) asks before the main table; nobody else's
+routes are touched. A banned address is cut off in both directions, on all ports, forwarded traffic too.
+What this host needs is never cut off: see --guard.
+f2bc pause, or ip rule del pref 6686 (and ip -6 rule del pref 6686), switches all of it off.`,
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be done, as ip commands"},
 			&cli.BoolFlag{Name: "check", Usage: "only compare; exit code 4 if the kernel differs from the list"},
+			&cli.BoolFlag{Name: "watch", Usage: "go on until SIGTERM, following every change"},
+			&cli.DurationFlag{Name: "interval", Value: time.Second, Usage: "with --watch, ask the store every `TIME`"},
+			&cli.BoolFlag{Name: "guard", Usage: "print what is never cut off on this host, and why"},
+			&cli.BoolFlag{Name: "flush", Usage: "remove all routes and rules of f2bc, and pause this host until f2bc resume"},
+			&cli.BoolFlag{Name: "accept-store", Usage: "follow a store that was rebuilt or restored"},
+			&cli.BoolFlag{Name: "force", Usage: "this once, install more than max_routes and max_coverage"},
+			&cli.BoolFlag{Name: "adopt-routes", Usage: "delete the blackholes that the old scripts left in the main table; see them with --dry-run first"},
+			&cli.IntFlag{Name: "ipv6-prefix", Usage: "widen banned IPv6 hosts to their subnet of this `LENGTH`, such as 64 (default: ipv6_prefix of the configuration)"},
 		}, globalFlags()...),
 		Action: func(c *cli.Context) error {
-			o := syncOptions{dryRun: c.Bool("dry-run"), check: c.Bool("check")}
-			if o.dryRun && o.check {
-				return usagef("give one of --dry-run and --check")
+			o := syncOptions{
+				dryRun: c.Bool("dry-run"), check: c.Bool("check"), watch: c.Bool("watch"), guard: c.Bool("guard"), flush: c.Bool("flush"),
+				adopt: c.Bool("adopt-routes"), acceptStore: c.Bool("accept-store"), force: c.Bool("force"), interval: c.Duration("interval"),
+			}
+			if err := o.valid(c); err != nil {
+				return err
 			}
 			if err := noArguments(c); err != nil {
 				return err
@@ -47,101 +57,239 @@ ip rule del pref 6686 (and ip -6 rule del pref 6686) switches all of it off unti
 			if err != nil {
 				return err
 			}
+			if bits := c.Int("ipv6-prefix"); c.IsSet("ipv6-prefix") {
+				if bits < widest6 || bits > 128 {
+					return usagef("--ipv6-prefix %d: want %d to 128", bits, widest6)
+				}
+				cfg.IPv6Prefix = bits
+			}
 			return p.syncRoutes(c.Context, cfg, o)
 		},
 	}
 }
 
+func (o syncOptions) valid(c *cli.Context) error {
+	modes := 0
+	for _, on := range []bool{o.dryRun && !o.adopt, o.check, o.watch, o.guard, o.flush, o.adopt} {
+		if on {
+			modes++
+		}
+	}
+	switch {
+	case modes > 1:
+		return usagef("give one of --dry-run, --check, --watch, --guard, --flush and --adopt-routes (which goes with --dry-run)")
+	case c.IsSet("interval") && !o.watch:
+		return usagef("--interval goes with --watch")
+	case o.interval < 50*time.Millisecond:
+		return usagef("--interval %v: want 50ms or more", o.interval)
+	}
+	return nil
+}
+
+// readsOnly says that nothing may be changed, neither in the kernel nor in the state directory.
+func (o syncOptions) readsOnly() bool { return o.dryRun || o.check }
+
+// syncer makes the kernel follow the list, in a single run or for good.
+type syncer struct {
+	p      *process
+	cfg    *config
+	o      syncOptions
+	kernel *routes.Netlink
+	words  *reminder
+
+	memory    syncMemory
+	memoryErr error         // why the memory is not known
+	known     *routes.State // of the kernel as we left it; nil: read it
+	result    store.Host    // of the last run, for the store
+
+	listWritten time.Time
+	unwritten   *aggregate.Set // applied, but not yet kept as the last list
+}
+
 func (p *process) syncRoutes(ctx context.Context, cfg *config, o syncOptions) error {
-	kernel, err := routes.Open(o.settings)
+	kernel, err := routes.Open(cfg.routesSettings())
 	if err != nil {
 		return needRoot(err)
 	}
 	defer kernel.Close()
-	if !o.dryRun && !o.check {
-		unlock, err := lockSync(ctx, cfg)
+	s := &syncer{p: p, cfg: cfg, o: o, kernel: kernel}
+	switch {
+	case o.guard:
+		return s.printGuard(ctx)
+	case o.flush:
+		return s.flush(ctx)
+	}
+	if !o.readsOnly() {
+		unlock, err := lockSync(ctx, cfg, o.watch)
 		if err != nil {
 			return err
 		}
 		defer unlock()
 	}
-	st, err := p.openStore(ctx, cfg)
+	s.memory, s.memoryErr = readMemory(cfg)
+	if o.readsOnly() || o.adopt {
+		return needRoot(s.once(ctx))
+	}
+	s.words = p.reminder(cfg, "sync-routes")
+	p.out.once = s.words.fresh
+	if o.watch {
+		return needRoot(s.watch(ctx))
+	}
+	return s.words.end(needRoot(s.once(ctx)))
+}
+
+// once is a single run.
+func (s *syncer) once(ctx context.Context) error {
+	st, err := s.p.openStore(ctx, s.cfg)
 	if err != nil {
-		return fmt.Errorf("routes stay as they are: %w", err)
+		return s.withoutStore(ctx, err)
 	}
 	defer st.Close()
-	want, state, err := p.compare(ctx, cfg, st, kernel)
+	mark, err := st.Mark(ctx)
 	if err != nil {
-		return fmt.Errorf("routes stay as they are: %w", err)
+		return s.withoutStore(ctx, err)
 	}
-	plan := routes.Diff(want, state)
-	switch {
-	case o.dryRun:
-		return p.printPlan(plan, o.settings)
-	case o.check:
-		return p.printDrift(plan, state)
+	guard, guardErr := s.guard(ctx)
+	v, err := s.look(ctx, st, guard, func(add addBan) error { return st.Bans(ctx, store.Filter{}, add) })
+	if err != nil {
+		return s.withoutStore(ctx, err)
 	}
-	result, err := routes.Commit(ctx, kernel, plan, func(ctx context.Context) error {
-		_, err := st.Now(ctx)
-		return err
-	})
-	if err == nil {
-		err = p.nameFailed(result)
+	v.guardErr, v.id, v.mark, v.pause = guardErr, st.ID(), mark, st.Paused()
+	err = s.follow(ctx, v, true)
+	if !s.o.readsOnly() {
+		s.sayOnce(ctx, st)
+		s.writeHost(ctx, st, s.result)
 	}
-	p.writeHost(ctx, cfg, st, store.Host{Wanted: len(want), Installed: len(state.Ours) + result.Added - result.Deleted}, err)
-	return needRoot(err)
+	if s.o.adopt && err == nil {
+		err = s.adoptRoutes(ctx, st)
+	}
+	return err
 }
 
-// compare returns what should be in the kernel and what is.
-func (p *process) compare(ctx context.Context, cfg *config, st *store.Store, kernel *routes.Netlink) (want []netip.Prefix, state routes.State, err error) {
-	guard, err := routes.Guard{}.Entries(ctx)
+// follow makes the kernel what v wants, or says what would be done. With confirm the store is asked once more after
+// additions, and they are taken back if it does not answer any more.
+func (s *syncer) follow(ctx context.Context, v view, confirm bool) error {
+	state, err := s.readKernel(ctx)
 	if err != nil {
-		return nil, state, needRoot(err)
+		return err
 	}
-	list, err := p.desired(ctx, cfg, st, store.Filter{}, guard)
+	hold := s.meetStore(v)
+	paused, err := s.paused(v.pause)
 	if err != nil {
-		return nil, state, err
+		return err
 	}
-	state, err = kernel.Read(ctx)
+	want, braked := s.brake(v, hold, state)
+	plan := routes.Diff(want, state)
+	s.result = store.Host{Mode: s.cfg.Mode, Wanted: len(want), Installed: len(state.Ours)}
+	switch {
+	case s.o.dryRun && !s.o.adopt:
+		s.sayCut(ctx, want)
+		return errors.Join(s.printPlan(plan), braked)
+	case s.o.check:
+		return errors.Join(s.printDrift(ctx, plan, want, state, paused), braked)
+	case s.o.adopt && s.o.dryRun:
+		return nil
+	case paused != "":
+		s.result.Mode = "paused"
+		s.p.out.say("paused %s: nothing is enforced", paused)
+		err = s.apply(ctx, state, state.Pause(), nil)
+	case s.cfg.Mode == "observe":
+		s.sayObserved(ctx, want)
+		err = s.apply(ctx, state, state.Flush(), nil)
+	default:
+		var ask func(context.Context) error
+		if confirm {
+			ask = s.confirm(v)
+		}
+		err = s.apply(ctx, state, plan, ask)
+	}
+	applied := err == nil && braked == nil && paused == "" && s.cfg.Mode == "enforce"
+	err = errors.Join(err, braked, s.remember(v, applied))
+	if err != nil {
+		s.result.Error = err.Error()
+	}
+	return err
+}
+
+// confirmTime is how long the store has to answer after additions.
+const confirmTime = 5 * time.Second
+
+// confirm returns the question whether the additions may stay.
+func (s *syncer) confirm(v view) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if paused, err := s.paused(0); paused != "" || err != nil {
+			return errors.Join(errors.New("paused in the meantime"), err)
+		}
+		ctx, cancel := context.WithTimeout(ctx, confirmTime)
+		defer cancel()
+		if _, err := v.st.Now(ctx); err != nil {
+			return fmt.Errorf("after them the store did not answer any more: %w", err)
+		}
+		return nil
+	}
+}
+
+// readKernel returns what the kernel has, and names what is not ours.
+func (s *syncer) readKernel(ctx context.Context) (routes.State, error) {
+	if s.known != nil {
+		return *s.known, nil
+	}
+	state, err := s.kernel.Read(ctx)
 	for _, route := range state.Foreign {
-		p.out.say("left alone in our table: %v", route)
+		s.p.out.say("left alone in our table: %v", route)
 	}
 	for _, rule := range state.ForeignRules {
-		p.out.say("left alone among our rules: %v", rule)
+		s.p.out.say("left alone among our rules: %v", rule)
 	}
-	return list.Prefixes(), state, needRoot(err)
+	return state, err
 }
 
-func (p *process) printPlan(plan routes.Plan, settings routes.Settings) error {
-	out := bufio.NewWriter(p.out.stdout)
-	for command := range plan.Commands(settings) {
-		fmt.Fprintln(out, command)
-	}
-	return out.Flush()
-}
-
-func (p *process) printDrift(plan routes.Plan, state routes.State) error {
-	_, err := fmt.Fprintf(p.out.stdout, "%d in place, %d missing, %d extra, %d rules missing, %d rules extra\n",
-		len(state.Ours)-len(plan.Del), len(plan.Add), len(plan.Del), len(plan.AddRules), len(plan.DelRules))
-	if err != nil || plan.IsEmpty() {
+// apply changes the kernel from state by plan, and names the changes that it refused; all others are made.
+func (s *syncer) apply(ctx context.Context, state routes.State, plan routes.Plan, confirm func(context.Context) error) error {
+	s.known = nil
+	result, err := routes.Commit(ctx, s.kernel, plan, confirm)
+	s.result.Installed = len(state.Ours) + result.Added - result.Deleted
+	if err != nil || len(result.Failed) == 0 {
+		if err == nil {
+			s.known = after(state, plan)
+		}
 		return err
-	}
-	return kindError{errDrift, errors.New("the kernel differs from the list; run f2bc sync-routes")}
-}
-
-// nameFailed names the changes that the kernel refused; all others are made.
-func (p *process) nameFailed(result routes.Result) error {
-	if len(result.Failed) == 0 {
-		return nil
 	}
 	first := result.Failed[0]
 	if errors.Is(first, fs.ErrPermission) {
 		return first
 	}
 	for _, failure := range result.Failed[1:min(len(result.Failed), maxNamed)] {
-		p.out.say("%v", failure)
+		s.p.out.say("%v", failure)
 	}
-	return fmt.Errorf("%d changes failed, %d were made: %w", len(result.Failed), result.Added+result.Deleted, first)
+	return fmt.Errorf("%s failed, %d were made: %w", counted(len(result.Failed), "change", "changes"), result.Added+result.Deleted, first)
+}
+
+// after returns what state becomes by all of plan.
+func after(state routes.State, plan routes.Plan) *routes.State {
+	if plan.IsEmpty() {
+		return &state
+	}
+	ours := make([]netip.Prefix, 0, len(state.Ours)+len(plan.Add)-len(plan.Del))
+	add, del := plan.Add, plan.Del
+	for _, p := range state.Ours {
+		for len(add) > 0 && routes.Compare(add[0], p) < 0 {
+			ours, add = append(ours, add[0]), add[1:]
+		}
+		if len(del) > 0 && del[0] == p {
+			del = del[1:]
+		} else {
+			ours = append(ours, p)
+		}
+	}
+	state.Ours = append(ours, add...)
+	for _, f := range plan.AddRules {
+		state.Rule4, state.Rule6 = state.Rule4 || f == routes.IPv4, state.Rule6 || f == routes.IPv6
+	}
+	for _, f := range plan.DelRules {
+		state.Rule4, state.Rule6 = state.Rule4 && f != routes.IPv4, state.Rule6 && f != routes.IPv6
+	}
+	return &state
 }
 
 func needRoot(err error) error {
@@ -152,48 +300,9 @@ func needRoot(err error) error {
 }
 
 // writeHost leaves this host's word in the store. Without it routes are right all the same.
-func (p *process) writeHost(ctx context.Context, cfg *config, st *store.Store, host store.Host, failed error) {
-	host.Name, host.Version, host.Mode = cfg.Source, versionText(), "enforce"
-	if failed != nil {
-		host.Error = failed.Error()
-	}
+func (s *syncer) writeHost(ctx context.Context, st *store.Store, host store.Host) {
+	host.Name, host.Version = s.cfg.Source, versionText()
 	if err := st.WriteHost(ctx, host); err != nil {
-		p.out.say("this host's row in the store is not up to date: %v", err)
-	}
-}
-
-// lockTime is how long a run waits for another to end.
-const lockTime = 30 * time.Second
-
-// lockSync lets one run at a time change routes.
-func lockSync(ctx context.Context, cfg *config) (unlock func(), err error) {
-	if err := makeStateDir(cfg); err != nil {
-		return nil, err
-	}
-	path := filepath.Join(cfg.StateDir, "sync-routes.lock")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, lockTime)
-	defer cancel()
-	for {
-		free, err := lockFile(f)
-		if err != nil {
-			f.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
-		}
-		if free {
-			return func() { f.Close() }, nil
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			f.Close()
-			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return nil, fmt.Errorf("another sync-routes has been running for %v and holds %s", lockTime, path)
-			}
-			return nil, ctx.Err()
-		}
+		s.p.out.say("this host's row in the store is not up to date: %v", err)
 	}
 }

@@ -1,0 +1,150 @@
+package commands
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"f2bc/aggregate"
+	"f2bc/store"
+)
+
+// syncMemory is what sync-routes remembers of the store, to tell it from a rebuilt or restored one.
+type syncMemory struct {
+	Store      string     `json:"store"`
+	Mark       store.Time `json:"mark"`                  // the highest seen
+	Restored   bool       `json:"restored,omitempty"`    // it went back since; only --accept-store forgets that
+	FleetPause store.Time `json:"fleet_pause,omitempty"` // for a time when the store is away
+}
+
+// markSlack is how far a mark may go back for a moment: another node of a cluster or a replica may lag.
+const markSlack = 10 * time.Second
+
+func memoryFile(cfg *config) string { return filepath.Join(cfg.StateDir, "sync-routes.json") }
+
+// readMemory returns the memory, empty before the first run.
+func readMemory(cfg *config) (m syncMemory, err error) {
+	text, err := os.ReadFile(memoryFile(cfg))
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	if err != nil {
+		return syncMemory{}, fmt.Errorf("what sync-routes remembers of the store is lost: %w", err)
+	}
+	return m, nil
+}
+
+// meetStore compares the store with the one that is remembered, and says why nothing may be removed on its word.
+func (s *syncer) meetStore(v view) error {
+	m := &s.memory
+	if s.o.acceptStore {
+		*m, s.memoryErr = syncMemory{}, nil
+	}
+	m.FleetPause = v.pause
+	const cure = "nothing is removed; if that is right, run f2bc sync-routes --accept-store"
+	switch {
+	case s.memoryErr != nil:
+		return fmt.Errorf("%w; %s", s.memoryErr, cure)
+	case m.Store != "" && m.Store != v.id:
+		return fmt.Errorf("this is not the store that this host knows, or it was rebuilt: %s", cure)
+	case v.mark < m.Mark.Add(-markSlack):
+		m.Restored = true
+	}
+	switch {
+	case m.Restored:
+		return fmt.Errorf("the store's newest change went back, it was emptied or restored from a backup: %s", cure)
+	case v.mark < m.Mark:
+		return errors.New("the store lags behind what this host has seen: nothing is removed until it has caught up")
+	}
+	m.Store, m.Mark = v.id, v.mark
+	return nil
+}
+
+// remember keeps the memory, and the list if it was applied whole: under --watch not more often than every minute.
+func (s *syncer) remember(v view, applied bool) error {
+	var err error
+	if s.memoryErr == nil { // otherwise the file stays as it is, for --accept-store or a person
+		err = writeMemory(s.cfg, s.memory)
+	}
+	if applied {
+		s.unwritten = v.list
+		if !s.o.watch || time.Since(s.listWritten) >= wholeEvery {
+			err = errors.Join(err, writeLast(s.cfg, v.list))
+			s.listWritten, s.unwritten = time.Now(), nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("not remembered for the next run: %w", err)
+	}
+	return nil
+}
+
+func writeMemory(cfg *config, m syncMemory) error {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return writeStateFile(cfg, memoryFile(cfg), text)
+}
+
+// writeStateFile replaces a file in the state directory unless it is so already: most runs change nothing, and a flash
+// disk need not pay for them.
+func writeStateFile(cfg *config, path string, text []byte) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
+		return nil
+	}
+	if err := makeStateDir(cfg); err != nil {
+		return err
+	}
+	return replaceFile(path, 0o600, func(f *os.File) error {
+		_, err := f.Write(text)
+		return err
+	})
+}
+
+// The list last applied, one prefix a line. Its time is that of the last run in which it was right.
+func lastFile(cfg *config) string { return filepath.Join(cfg.StateDir, "last-list.txt") }
+
+func writeLast(cfg *config, list *aggregate.Set) error {
+	var text bytes.Buffer
+	if err := list.WriteText(&text, "", "\n"); err != nil {
+		return err
+	}
+	if err := writeStateFile(cfg, lastFile(cfg), text.Bytes()); err != nil {
+		return err
+	}
+	now := time.Now()
+	return os.Chtimes(lastFile(cfg), now, now)
+}
+
+// readLast returns the list last applied, and when it was right.
+func readLast(cfg *config) (list *aggregate.Set, at time.Time, err error) {
+	f, err := os.Open(lastFile(cfg))
+	if err != nil {
+		return nil, at, fmt.Errorf("read the last list: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, at, fmt.Errorf("read the last list: %w", err)
+	}
+	list = new(aggregate.Set)
+	var bad error
+	err = list.Read(f, func(line int, text string, err error) {
+		if bad == nil {
+			bad = fmt.Errorf("%s:%d: %w", lastFile(cfg), line, err)
+		}
+	})
+	if err := errors.Join(err, bad); err != nil {
+		return nil, at, fmt.Errorf("read the last list: %w", err)
+	}
+	return list, info.ModTime(), nil
+}
