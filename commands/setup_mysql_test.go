@@ -82,9 +82,12 @@ func TestSetupMySQL(t *testing.T) {
 	if out := run("f2bc_reader", 0, "list"); !strings.Contains(out, "203.0.113.6") || strings.Contains(out, "198.51.100.0") {
 		t.Errorf("list: %s", out)
 	}
-	refusal := run("web1", 1, "unban", "203.0.113.6") + run("web1", 1, "allow", "add", "203.0.113.6")
+	refusal := run("web1", 1, "unban", "203.0.113.6") + run("web1", 1, "allow", "add", "203.0.113.6") +
+		run("web1", 1, "ban", "--source", "web2", "203.0.113.6") + run("web1", 1, "ban", "--force", "192.168.1.1")
 	for _, want := range []string{"this host's account can lift only its own reports; use your admin configuration\n",
-		"this host's account cannot change the never-ban list; use your admin configuration\n"} {
+		"this host's account cannot change the never-ban list; use your admin configuration\n",
+		"this host's account can report only as source \"web1\", not as \"web2\"; use your admin configuration\n",
+		"this host's account cannot force a ban; use your admin configuration\n"} {
 		if !strings.Contains(refusal, want) {
 			t.Errorf("%q, want %q", refusal, want)
 		}

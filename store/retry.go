@@ -28,6 +28,8 @@ func withHint(err error) error {
 		hint = "create the database, or grant this account access to it"
 	case errors.As(err, &m) && (m.Number == 1142 || m.Number == 1143):
 		hint = "this account lacks a privilege, use another one"
+	case number(err) == 1369:
+		hint = "the database takes from this host's account only its own facts, none dated ahead and none in place of a forced report"
 	case readOnly(number(err)):
 		hint = "name the server that takes writes in the dsn"
 	case errors.Is(err, mysql.ErrNoTLS):
