@@ -59,7 +59,7 @@ func dialSSH(ctx context.Context, destination, address string) (net.Conn, error)
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("ssh %s: no answer from %s in time: %w", destination, address, ctx.Err())
 	case words != "":
-		return nil, fmt.Errorf("ssh %s: %s", destination, words)
+		return nil, fmt.Errorf("ssh %s: %s (see for yourself: ssh -v -W %s %s)", destination, words, address, destination)
 	}
 	return nil, fmt.Errorf("ssh %s: connection to %s closed: %w", destination, address, err)
 }

@@ -33,14 +33,14 @@ func New(t testing.TB) *Server {
 	t.Helper()
 	s, err := create(t.TempDir())
 	if err != nil {
-		unavailable(t, err)
+		Unavailable(t, err)
 	}
 	t.Cleanup(s.Kill)
 	return s
 }
 
-// unavailable fails a test where CI is set, and otherwise skips it.
-func unavailable(t testing.TB, err error) {
+// Unavailable fails a test where CI is set, and otherwise skips it.
+func Unavailable(t testing.TB, err error) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
 		t.Fatal(err)
@@ -189,7 +189,7 @@ func Shared(t testing.TB) *Server {
 		}
 	})
 	if shared.err != nil {
-		unavailable(t, shared.err)
+		Unavailable(t, shared.err)
 	}
 	return shared.Server
 }
