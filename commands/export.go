@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"net/netip"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -33,18 +35,30 @@ func (p *process) exportCommand() *cli.Command {
 				return err
 			}
 			if o.from != "" {
-				return p.export(c.Context, nil, o)
+				return p.export(c.Context, nil, o) // no configuration for a list that comes from a file
 			}
 			cfg, err := p.configure(c)
 			if err != nil {
 				return err
 			}
-			return p.export(c.Context, cfg, o)
+			if o.output == "" {
+				return p.export(c.Context, cfg, o)
+			}
+			words := p.reminder(cfg, exportName(o.output)) // cron runs it every minute
+			p.out.once = words.fresh
+			return words.end(p.export(c.Context, cfg, o))
 		},
 	}
 }
 
-// export needs no configuration for a list that comes from a file.
+// exportName tells the exports of a host apart.
+func exportName(output string) string {
+	if path, err := filepath.Abs(output); err == nil {
+		output = path
+	}
+	return fmt.Sprintf("export-%08x", crc32.ChecksumIEEE([]byte(output)))
+}
+
 func (p *process) export(ctx context.Context, cfg *config, o exportOptions) error {
 	allow, err := readAllowList(o.allow)
 	if err != nil {
@@ -156,7 +170,8 @@ func (p *process) fit(list *exportList) error {
 			o.maxEntries, list.set.Len(), text, o.maxCollateral)
 	}
 	if extra.IPv4+extra.IPv6 > 0 {
-		p.out.say("%d prefixes instead of %d cover %s", fitted.Len(), list.set.Len(), text)
+		// Always, and not once a day: these are addresses that nobody reported.
+		p.out.line(syslogNotice, fmt.Sprintf("%d prefixes instead of %d cover %s", fitted.Len(), list.set.Len(), text))
 	}
 	list.set, list.note = fitted, ", with "+text
 	return nil
