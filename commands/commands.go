@@ -124,6 +124,7 @@ func (p *process) app() *cli.App {
 			p.allowCommand(),
 			p.exportCommand(),
 			p.syncRoutesCommand(),
+			p.import3CXCommand(),
 			p.statusCommand(),
 			p.pauseCommand(),
 			p.resumeCommand(),

@@ -12,6 +12,8 @@ func (p *process) setupCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			p.setupFail2banCommand(),
 			p.setupMySQLCommand(),
+			p.setupCronCommand(),
+			p.setupNftablesCommand(),
 		},
 	}
 }
