@@ -27,7 +27,11 @@ func newPair(t *testing.T) *pair {
 	check(t, p.servers[1].Start())
 	for i, server := range p.servers {
 		server.Exec(t, "CREATE DATABASE hosts; CREATE USER pair@'%'; GRANT ALL ON hosts.* TO pair@'%'")
-		t.Cleanup(func() { p.set(i, "read_only", 0); p.set(i, "tx_read_only", 0); server.Exec(t, "DROP DATABASE hosts; DROP USER pair@'%'") })
+		t.Cleanup(func() {
+			p.set(i, "read_only", 0)
+			p.set(i, "tx_read_only", 0)
+			server.Exec(t, "DROP DATABASE hosts; DROP USER pair@'%'")
+		})
 		p.stores[i] = initStore(t, Options{DSN: server.DSN("hosts")})
 	}
 	return p
