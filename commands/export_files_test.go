@@ -144,25 +144,24 @@ func TestReaderNeverSeesPart(t *testing.T) {
 	if killed == 0 || reads.Load() == 0 {
 		t.Errorf("%d exports killed, %d reads: nothing was tested", killed, reads.Load())
 	}
+}
 
-	// What the killed ones left is removed once it is old.
-	abandoned := writeFile(t, filepath.Join(dir, ".list.txt.1234.f2bc"), "192.0.2.1\n")
-	other := writeFile(t, filepath.Join(dir, ".other.txt.1234.f2bc"), "192.0.2.1\n")
-	for _, e := range strings.Fields(dirNames(t, dir)) {
+// TestAbandonedFiles: what killed exports left is removed once it is old.
+func TestAbandonedFiles(t *testing.T) {
+	dir := t.TempDir()
+	list := writeFile(t, filepath.Join(t.TempDir(), "list"), "203.0.113.6\n")
+	for _, name := range []string{".list.txt.1234.f2bc", ".list.txt.12345.f2bc", ".other.txt.1234.f2bc", ".list.txt.reload-owed", ".list.txt.f2bc.txt"} {
 		old := time.Now().Add(-2 * time.Hour)
-		if err := os.Chtimes(filepath.Join(dir, e), old, old); err != nil {
+		if err := os.Chtimes(writeFile(t, filepath.Join(dir, name), "192.0.2.1\n"), old, old); err != nil {
 			t.Fatal(err)
 		}
 	}
-	young := writeFile(t, filepath.Join(dir, ".list.txt.5678.f2bc"), "192.0.2.1\n")
-	if code, stderr := exited(t, f2bcProcess(t, "export", "--from", sources[0], "--output", output)); code != 0 {
+	writeFile(t, filepath.Join(dir, ".list.txt.5678.f2bc"), "192.0.2.1\n")
+	if code, stderr := exited(t, f2bcProcess(t, "export", "--from", list, "--output", filepath.Join(dir, "list.txt"))); code != 0 {
 		t.Fatal(code, stderr)
 	}
-	if _, err := os.Stat(abandoned); err == nil {
-		t.Error("an abandoned temporary file stays")
-	}
-	if got := dirNames(t, dir); got != filepath.Base(young)+" "+filepath.Base(other)+" list.txt" {
-		t.Errorf("the directory holds %s", got)
+	if got, want := dirNames(t, dir), ".list.txt.5678.f2bc .list.txt.f2bc.txt .list.txt.reload-owed .other.txt.1234.f2bc list.txt"; got != want {
+		t.Errorf("the directory holds %s, want %s", got, want)
 	}
 }
 
