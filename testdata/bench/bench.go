@@ -38,7 +38,7 @@ func Compare(b *testing.B, what string, rounds int, ours, theirs Side, goal stri
 	slices.Sort(a)
 	slices.Sort(z)
 	o, t := a[rounds/2], z[rounds/2]
-	Print("%s: %s %v, %s %v, ratio %.2f (goal: %s)", what, ours.Name, round(o), theirs.Name, round(t), float64(o)/float64(t), goal)
+	Print("%s: %s %v, %s %v, ratio %.3g (goal: %s)", what, ours.Name, round(o), theirs.Name, round(t), float64(o)/float64(t), goal)
 }
 
 // Print prints a line of results, which bench.sh finds by how it begins.
