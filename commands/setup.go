@@ -13,6 +13,7 @@ func (p *process) setupCommand() *cli.Command {
 			p.setupFail2banCommand(),
 			p.setupMySQLCommand(),
 			p.setupCronCommand(),
+			p.setupSystemdCommand(),
 			p.setupNftablesCommand(),
 		},
 	}

@@ -51,6 +51,8 @@ func (p *process) setupCron(cfg *config, program string, threecx bool) error {
 	second := hostSecond(cfg.Source)
 	text := "# Printed by f2bc setup cron for " + printable(cfg.Source) + "; save it as /etc/cron.d/f2bc.\n" +
 		"# The second is this host's own: not all hosts shall ask the store in the same one.\n" +
+		"# ip route show table f2bc knows the table by name after:\n" +
+		fmt.Sprintf("# mkdir -p /etc/iproute2/rt_tables.d && echo %d f2bc > /etc/iproute2/rt_tables.d/f2bc.conf\n", cfg.routesSettings().WithDefaults().Table) +
 		fmt.Sprintf("* * * * * root sleep %d; %s sync-routes\n", second, command)
 	if threecx {
 		ini := ""

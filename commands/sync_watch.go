@@ -189,6 +189,7 @@ func (a *asker) ask(ctx context.Context, st *store.Store) error {
 		}
 		if due := time.Since(whole) >= wholeEvery; err == nil && (due || changed || live.Mark() != replied.mark || st.Paused() != replied.pause || a.failures > 0) {
 			if due {
+				a.s.p.deliver(ctx, a.s.cfg, st)
 				guard, guardErr = a.s.guard(ctx)
 				whole = time.Now()
 			}

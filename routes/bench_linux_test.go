@@ -92,7 +92,7 @@ func writeBatch(b *testing.B, name string, want []netip.Prefix) {
 
 // finished encodes requests for want in the order of Apply, a batch in each.
 func finished(want []netip.Prefix) [][]byte {
-	s := Settings{}.withDefaults()
+	s := Settings{}.WithDefaults()
 	at := fastOrder(want)
 	var sends [][]byte
 	for lo := 0; lo < len(want); lo += defaultBatch {

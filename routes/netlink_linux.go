@@ -36,7 +36,7 @@ func Open(s Settings) (*Netlink, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	k := &Netlink{settings: s.withDefaults(), batch: defaultBatch}
+	k := &Netlink{settings: s.WithDefaults(), batch: defaultBatch}
 	if err := k.dial(); err != nil {
 		return nil, err
 	}

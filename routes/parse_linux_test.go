@@ -16,7 +16,7 @@ import (
 // What the parser of routes accepts, it encodes again to the same route; what
 // it does not accept, it refuses without a panic. The others only must not panic.
 func FuzzParse(f *testing.F) {
-	s := Settings{}.withDefaults()
+	s := Settings{}.WithDefaults()
 	for _, p := range some {
 		f.Add(appendRoute(nil, s.blackhole(p)))
 	}

@@ -98,7 +98,7 @@ func (p Plan) Undo(r Result) Plan {
 // Commands yields p as ip(8) commands in the order in which Apply works, for
 // people to read (the routes themselves go in an order the kernel is fast at).
 func (p Plan) Commands(s Settings) iter.Seq[string] {
-	s = s.withDefaults()
+	s = s.WithDefaults()
 	route := func(verb string, pre netip.Prefix) string {
 		f := familyOf(pre)
 		return fmt.Sprintf("ip %s route %s %s", f, verb, s.blackhole(pre))

@@ -41,8 +41,8 @@ type Settings struct {
 	Protocol uint8  // the mark of our routes and rules, 5 to 255; default 242, which is free in rt_protos
 }
 
-// withDefaults returns s with the defaults filled in.
-func (s Settings) withDefaults() Settings {
+// WithDefaults returns s with the defaults filled in.
+func (s Settings) WithDefaults() Settings {
 	return Settings{cmp.Or(s.Table, 6686), cmp.Or(s.Pref, 6686), cmp.Or(s.Protocol, 242)}
 }
 
@@ -50,7 +50,7 @@ func (s Settings) withDefaults() Settings {
 // tables, rules that main comes before, and the protocols of the kernel,
 // of plain ip commands and of static routes would mix ours with theirs.
 func (s Settings) Validate() error {
-	s = s.withDefaults()
+	s = s.WithDefaults()
 	switch {
 	case s.Table >= 253 && s.Table <= 255:
 		return fmt.Errorf("table %d: belongs to the system (default, main, local)", s.Table)
