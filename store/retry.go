@@ -82,6 +82,7 @@ func transient(err error) bool {
 			1205,       // lock wait timeout
 			1020,       // Galera: record changed
 			1047,       // Galera: node not ready, for instance cut off
+			1180,       // Galera: node cut off while it committed
 			3100, 3101, // Group Replication: cannot commit, or another member's commit came first
 			1040,       // too many connections
 			1203, 1226, // the account has too many connections

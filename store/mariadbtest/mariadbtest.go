@@ -2,6 +2,7 @@
 package mariadbtest
 
 import (
+	"cmp"
 	"database/sql"
 	"fmt"
 	"net"
@@ -22,6 +23,7 @@ type Server struct {
 	Dir    string // its data, socket and log
 	Port   int
 	Bind   string
+	User   string   // the system's account that root runs it as; empty: root
 	Args   []string // added to its command line at the next Start
 	cmd    *exec.Cmd
 	exited chan struct{}
@@ -86,7 +88,7 @@ func (s *Server) Start() error {
 	}
 	defer log.Close()
 	s.cmd = exec.Command("mariadbd", append([]string{"--no-defaults", "--datadir=" + filepath.Join(s.Dir, "data"),
-		"--user=" + username(), "--socket=" + s.Socket(), "--pid-file=" + filepath.Join(s.Dir, "pid"),
+		"--user=" + cmp.Or(s.User, username()), "--socket=" + s.Socket(), "--pid-file=" + filepath.Join(s.Dir, "pid"),
 		"--bind-address=" + s.Bind, fmt.Sprint("--port=", s.Port), "--skip-name-resolve"}, s.Args...)...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	if err := s.cmd.Start(); err != nil {
