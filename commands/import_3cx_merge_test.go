@@ -226,7 +226,7 @@ func testImportNeverBan(t *testing.T, pg *postgrestest.Server) {
 
 	var many []string
 	for i := range 300 {
-		many = append(many, b.schema.Insert(postgrestest.Event{ID: 1000 + i, Type: 2, Event: 12290, At: time.Now().Format(time.RFC3339),
+		many = append(many, b.schema.Insert(postgrestest.Event{ID: 1000 + i, Type: 2, Event: 12290, At: time.Now().Add(-2 * time.Minute).Format(time.RFC3339),
 			Params: [4]string{fmt.Sprint("nonsense ", i)}}))
 	}
 	b.sql("SET search_path = public;" + strings.Join(slices.Clone(many), ""))

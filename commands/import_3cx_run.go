@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	importBatch = 10_000           // reports in memory
+	importBatch = 2000             // reports in memory
 	maxFuture   = 30 * time.Second // the store refuses reports that are more than twice as far ahead
 )
 
