@@ -21,16 +21,18 @@ var ErrOutboxFull = fmt.Errorf("the outbox is full: %d facts wait for the store"
 //
 // The local clock may be wrong, or be stepped before delivery. So the age of a fact is measured by CLOCK_BOOTTIME while
 // the machine is up, and its time is the store's clock minus that age, fixed durably before the first delivery: every
-// later one carries the same.
+// later one carries the same. It is later than what the store had taken from this host when the fact was made, however
+// slowly the store tells its clock.
 type Outbox struct {
 	dir string
 	db  *sql.DB
 }
 
-// made and uptime are when the fact happened, by both clocks.
+// made and uptime are when the fact happened, by both clocks; after is the newest time that this host had given to a fact
+// by then, 0 where that does not matter.
 const outboxSchema = `
 CREATE TABLE IF NOT EXISTS fact (
-  seq     INTEGER PRIMARY KEY,
+  seq     INTEGER PRIMARY KEY AUTOINCREMENT, -- never given again: a fact must not be deleted as its predecessor
   lift    INTEGER NOT NULL,
   addr    BLOB    NOT NULL,
   len     INTEGER NOT NULL,
@@ -42,6 +44,7 @@ CREATE TABLE IF NOT EXISTS fact (
   made    INTEGER NOT NULL,           -- µs by the local clock
   boot    TEXT    NOT NULL,           -- boot id
   uptime  INTEGER NOT NULL,           -- µs of CLOCK_BOOTTIME
+  after   INTEGER NOT NULL,           -- µs by the store's clock
   error   TEXT    NOT NULL DEFAULT ''   -- why the store will never take it
 );
 CREATE INDEX IF NOT EXISTS fact_waiting ON fact (error, seq)`
@@ -76,6 +79,14 @@ func (o *Outbox) Close() error { return o.db.Close() }
 func (o *Outbox) Add(ctx context.Context, facts []Fact, ago time.Duration) error {
 	boot, uptime := bootClock()
 	made, uptime := time.Now().Add(-ago).UnixMicro(), uptime-ago.Microseconds()
+	var after Time
+	if ago == 0 { // what happened in the past may well have been before
+		newest, _, err := newestTaken(o.dir, "")
+		if err != nil {
+			return fmt.Errorf("write to the outbox: %w", err)
+		}
+		after = newest.At
+	}
 	err := o.transact(ctx, func(tx *sql.Tx) error {
 		var waiting int
 		query := "SELECT COUNT(*) FROM (SELECT 1 FROM fact WHERE error = '' LIMIT ?)"
@@ -86,15 +97,15 @@ func (o *Outbox) Add(ctx context.Context, facts []Fact, ago time.Duration) error
 			return ErrOutboxFull
 		}
 		insert, err := tx.PrepareContext(ctx, `
-INSERT INTO fact (lift, addr, len, source, reason, bantime, forced, at, made, boot, uptime)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+INSERT INTO fact (lift, addr, len, source, reason, bantime, forced, at, made, boot, uptime, after)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 		if err != nil {
 			return err
 		}
 		defer insert.Close()
 		for _, f := range facts {
 			_, err := insert.ExecContext(ctx, f.Lift, f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Source), []byte(f.Reason),
-				int64(f.Bantime), f.Forced, int64(f.At), made, boot, uptime)
+				int64(f.Bantime), f.Forced, int64(f.At), made, boot, uptime, int64(after))
 			if err != nil {
 				return err
 			}
@@ -228,6 +239,7 @@ type waiting struct {
 	Fact
 	seq, made, uptime int64
 	boot              string
+	after             Time
 }
 
 // fix returns the oldest waiting facts, each with a source and with a time that it keeps.
@@ -236,10 +248,13 @@ func (o *Outbox) fix(ctx context.Context, st *Store, source string) ([]waiting, 
 	if err != nil || len(batch) == 0 {
 		return nil, err
 	}
+	// The store's clock is no later than this when the answer has come: a lift must not pass a ban made after it.
+	asked := time.Now()
 	now, err := st.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
+	now -= Time(time.Since(asked).Microseconds())
 	boot, uptime := bootClock()
 	local := time.Now().UnixMicro()
 	err = o.transact(ctx, func(tx *sql.Tx) error {
@@ -253,7 +268,7 @@ func (o *Outbox) fix(ctx context.Context, st *Store, source string) ([]waiting, 
 				age = uptime - w.uptime
 			}
 			if w.At == 0 {
-				w.At = max(now-Time(max(age, 0)), 1)
+				w.At = max(now-Time(max(age, 0)), min(w.after+1, now.Add(maxAhead)), 1)
 			}
 			if w.Source == "" {
 				w.Source = source
@@ -280,7 +295,7 @@ func (o *Outbox) fix(ctx context.Context, st *Store, source string) ([]waiting, 
 }
 
 func (o *Outbox) read(ctx context.Context, where string, args ...any) (batch []waiting, err error) {
-	query := "SELECT lift, addr, len, source, reason, bantime, forced, at, seq, made, uptime, boot FROM fact WHERE " + where
+	query := "SELECT lift, addr, len, source, reason, bantime, forced, at, seq, made, uptime, boot, after FROM fact WHERE " + where
 	err = retry(ctx, func(ctx context.Context) error {
 		batch = nil
 		rows, err := o.db.QueryContext(ctx, query, args...)
@@ -292,7 +307,7 @@ func (o *Outbox) read(ctx context.Context, where string, args ...any) (batch []w
 			var w waiting
 			var addr, source, reason []byte
 			var bits int
-			err := rows.Scan(&w.Lift, &addr, &bits, &source, &reason, &w.Bantime, &w.Forced, &w.At, &w.seq, &w.made, &w.uptime, &w.boot)
+			err := rows.Scan(&w.Lift, &addr, &bits, &source, &reason, &w.Bantime, &w.Forced, &w.At, &w.seq, &w.made, &w.uptime, &w.boot, &w.after)
 			if err != nil {
 				return err
 			}

@@ -94,6 +94,23 @@ func TestOutboxOnce(t *testing.T) {
 	})
 }
 
+// TestOutboxAfter: what this host does after something else stands, though the store told its clock late, or another
+// node of the cluster did whose clock is ahead.
+func TestOutboxAfter(t *testing.T) {
+	s := initStore(t, mariadbOptions(t))
+	dir := t.TempDir()
+	o := openOutbox(t, dir)
+	now, err := s.Now(t.Context())
+	check(t, err)
+	ban := []Fact{report("192.0.2.1/32", "web1", now.Add(5*time.Second), Forever)}
+	check(t, s.Write(t.Context(), ban))
+	check(t, NoteTaken(dir, s, ban))
+	check(t, o.Add(t.Context(), []Fact{lift("192.0.2.1/32", "web1", "sshd", 0)}, 0))
+	_, err = o.Deliver(t.Context(), s, "web1")
+	check(t, err)
+	wantBanned(t, s, "")
+}
+
 // TestOutboxTogether: many hosts' worth of writers and deliverers at once lose nothing.
 func TestOutboxTogether(t *testing.T) {
 	s := initStore(t, mariadbOptions(t))
@@ -181,7 +198,7 @@ func TestOutboxBound(t *testing.T) {
 	o := openOutbox(t, t.TempDir())
 	_, err := o.db.Exec(`
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
-INSERT INTO fact (lift, addr, len, source, reason, bantime, forced, at, made, boot, uptime) SELECT 0, X'C0000201', 32, X'77', X'78', 1000, 0, 0, i, '', 0 FROM n`)
+INSERT INTO fact (lift, addr, len, source, reason, bantime, forced, at, made, boot, uptime, after) SELECT 0, X'C0000201', 32, X'77', X'78', 1000, 0, 0, i, '', 0, 0 FROM n`)
 	check(t, err)
 	if err := o.Add(t.Context(), []Fact{report("192.0.2.1/32", "web1", 0, Forever)}, 0); !errors.Is(err, ErrOutboxFull) {
 		t.Error(err)

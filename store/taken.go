@@ -93,15 +93,15 @@ func parseTaken(line string) (id string, f Fact, ok bool) {
 // it: then it was restored from a backup. (Its newest mark would not tell, since other hosts may have written since.)
 // The newest comes last, so that a run that is cut short is repeated. Returns how many facts there were.
 func (s *Store) Recall(ctx context.Context, dir string) (recalled int, err error) {
-	files, err := takenFiles(dir)
-	if err != nil || len(files) == 0 {
-		return 0, err
-	}
-	newest, ok, err := s.newestTaken(files[len(files)-1])
+	newest, ok, err := newestTaken(dir, s.id)
 	if err != nil || !ok {
 		return 0, err
 	}
 	if has, err := s.has(ctx, newest); has || err != nil {
+		return 0, err
+	}
+	files, err := takenFiles(dir)
+	if err != nil {
 		return 0, err
 	}
 	var facts []Fact
@@ -134,9 +134,13 @@ func (s *Store) Recall(ctx context.Context, dir string) (recalled int, err error
 	return recalled, write()
 }
 
-// newestTaken returns the newest fact of this store at the end of a file.
-func (s *Store) newestTaken(file string) (newest Fact, ok bool, err error) {
-	f, err := os.Open(file)
+// newestTaken returns the last fact noted in dir, of the store with this id, or of any store where id is empty.
+func newestTaken(dir, id string) (newest Fact, ok bool, err error) {
+	files, err := takenFiles(dir)
+	if err != nil || len(files) == 0 {
+		return newest, false, err
+	}
+	f, err := os.Open(files[len(files)-1])
 	if err != nil {
 		return newest, false, err
 	}
@@ -147,7 +151,7 @@ func (s *Store) newestTaken(file string) (newest Fact, ok bool, err error) {
 	}
 	end, err := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-64<<10), 64<<10))
 	for line := range strings.Lines(string(end)) {
-		if id, fact, whole := parseTaken(strings.TrimSuffix(line, "\n")); whole && id == s.id {
+		if of, fact, whole := parseTaken(strings.TrimSuffix(line, "\n")); whole && (of == id || id == "") {
 			newest, ok = fact, true
 		}
 	}
