@@ -4,6 +4,7 @@ package mariadbtest
 import (
 	"cmp"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -35,10 +36,19 @@ func New(t testing.TB) *Server {
 	t.Helper()
 	s, err := create(t.TempDir())
 	if err != nil {
-		Unavailable(t, err)
+		unusable(t, err)
 	}
 	t.Cleanup(s.Kill)
 	return s
+}
+
+// unusable fails a test, but skips it where there is no MariaDB and CI is not set.
+func unusable(t testing.TB, err error) {
+	t.Helper()
+	if errors.Is(err, exec.ErrNotFound) {
+		Unavailable(t, err)
+	}
+	t.Fatal(err)
 }
 
 // Unavailable fails a test where CI is set, and otherwise skips it.
@@ -54,8 +64,10 @@ func create(dir string) (*Server, error) {
 	if _, err := exec.LookPath("mariadbd"); err != nil {
 		return nil, fmt.Errorf("no mariadbd: install Debian's mariadb-server: %w", err)
 	}
-	out, err := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+filepath.Join(dir, "data"),
-		"--auth-root-authentication-method=normal", "--skip-test-db", "--user="+username()).CombinedOutput()
+	install := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+filepath.Join(dir, "data"),
+		"--auth-root-authentication-method=normal", "--skip-test-db", "--user="+username())
+	install.Env = append(os.Environ(), "TMPDIR="+dir) // in /tmp servers mistake each other's temporary tables for theirs
+	out, err := install.CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("mariadb-install-db: %w\n%s", err, out)
 	}
@@ -73,7 +85,20 @@ func username() string {
 func (s *Server) Socket() string { return filepath.Join(s.Dir, "s") }
 
 // Start starts the server and waits until it answers. The port stays the same over restarts.
-func (s *Server) Start() error {
+func (s *Server) Start() (err error) {
+	if s.Port != 0 {
+		return s.start()
+	}
+	for range 3 { // somebody else may take the port that was free a moment ago
+		s.Port = 0
+		if err = s.start(); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func (s *Server) start() error {
 	if s.Port == 0 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -91,12 +116,13 @@ func (s *Server) Start() error {
 		"--user=" + cmp.Or(s.User, username()), "--socket=" + s.Socket(), "--pid-file=" + filepath.Join(s.Dir, "pid"),
 		"--bind-address=" + s.Bind, fmt.Sprint("--port=", s.Port), "--skip-name-resolve"}, s.Args...)...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
+	s.cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Join(s.Dir, "data"))
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
 	exited := make(chan struct{})
 	s.exited = exited
-	go func() { s.cmd.Wait(); close(exited) }()
+	go func(cmd *exec.Cmd) { cmd.Wait(); close(exited) }(s.cmd)
 	db := s.root("")
 	defer db.Close()
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
@@ -191,7 +217,7 @@ func Shared(t testing.TB) *Server {
 		}
 	})
 	if shared.err != nil {
-		Unavailable(t, shared.err)
+		unusable(t, shared.err)
 	}
 	return shared.Server
 }
