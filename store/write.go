@@ -77,12 +77,17 @@ func (s *Store) merge(ctx context.Context, tx *sql.Tx, prefix string, facts []Fa
 		events = append(events, []any{addr, len, at, source, reason, expires, f.Forced})
 	}
 
-	if err := insert(ctx, tx, "INSERT INTO "+prefix+"report (addr, len, source, reason, at, expires, forced, longest, lifted)",
-		"", reports, s.engine.mergeReport); err != nil {
+	// A view cannot tell whether the mark was there before, so through one a replay that changes nothing moves it too.
+	mark, now, move := "", "", ""
+	if prefix == ownViews {
+		mark, now, move = ", mark", ", SYSDATE(6)", ",\n  mark = VALUES(mark)"
+	}
+	if err := insert(ctx, tx, "INSERT INTO "+prefix+"report (addr, len, source, reason, at, expires, forced, longest, lifted"+mark+")",
+		now, reports, s.engine.mergeReport+move); err != nil {
 		return err
 	}
-	if err := insert(ctx, tx, "INSERT INTO "+prefix+"lift (addr, len, source, reason, at)",
-		"", lifts, s.engine.mergeLift); err != nil {
+	if err := insert(ctx, tx, "INSERT INTO "+prefix+"lift (addr, len, source, reason, at"+mark+")",
+		now, lifts, s.engine.mergeLift+move); err != nil {
 		return err
 	}
 	return insert(ctx, tx, s.engine.insertNew+prefix+"event (addr, len, at, source, reason, expires, forced, who)",
