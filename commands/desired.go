@@ -129,8 +129,14 @@ func (p *process) removeSpecial(want *aggregate.Set) {
 	if !slices.ContainsFunc(special, func(r specialRange) bool { return want.Overlaps(r.prefix) }) {
 		return
 	}
-	for _, r := range special {
-		want.RemovePrefix(r.prefix)
-	}
+	want.Remove(specialSet()) // at once: each removal copies the list
 	p.out.say("bans of addresses that are not globally routable are left out; on a LAN set allow_private = true")
+}
+
+func specialSet() *aggregate.Set {
+	var set aggregate.Set
+	for _, r := range special {
+		set.Add(r.prefix)
+	}
+	return &set
 }

@@ -17,7 +17,7 @@ import (
 // An exportList is what is to be written.
 type exportList struct {
 	set   *aggregate.Set
-	avoid *aggregate.Set // what must stay free; none of it is in set
+	avoid *aggregate.Set // what must stay free, none of it in set; only if something is to be added
 	bans  []store.Ban    // those that set comes from, sorted; only for a format that shows them
 	note  string         // for the header, after the number of prefixes
 	o     exportOptions
@@ -138,21 +138,21 @@ func (p *process) exportStore(ctx context.Context, cfg *config, o exportOptions,
 		d.want.Widen6(o.widen6)
 	}
 	list.set = p.carve(d, never)
-	list.avoid = never.avoid(list.set)
+	if o.maxEntries > 0 || o.placeholder.IsValid() {
+		list.avoid = never.avoid(list.set)
+	}
 	return list, nil
 }
 
 // avoid is what a list that has want must not be fitted over.
 func (n *neverBan) avoid(want *aggregate.Set) *aggregate.Set {
-	var avoid aggregate.Set
+	avoid := new(aggregate.Set)
 	if !n.private {
-		for _, r := range special {
-			avoid.Add(r.prefix)
-		}
+		avoid = specialSet()
 		avoid.Remove(want) // what is forced
 	}
 	avoid.AddSet(&n.set)
-	return &avoid
+	return avoid
 }
 
 // fit makes the list short enough.

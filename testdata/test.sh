@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 packages="aggregate apache2-bin ca-certificates fail2ban galera-4 gcc haproxy iproute2 ipset iprange libc6-dev
-mariadb-client mariadb-server nftables nginx openssh-client openssh-server postgresql python3 rsync util-linux"
+mariadb-client mariadb-server nftables nginx openssh-client openssh-server postgresql python3 rsync sqlite3 strace util-linux"
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -38,7 +38,7 @@ unformatted=$(gofmt -l .)
 [ -z "$unformatted" ] || { echo "not formatted: $unformatted"; exit 1; }
 
 say vet and staticcheck
-packages="./... ./testdata/bench ./testdata/lab" # patterns leave testdata out
+packages="./... ./testdata/bare ./testdata/bench ./testdata/lab" # patterns leave testdata out
 go vet $packages
 go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 $packages
 
