@@ -94,13 +94,10 @@ func TestSpecialRangesAreExact(t *testing.T) {
 }
 
 func TestDesireKeepsNetworks(t *testing.T) {
-	d := desire{
-		guard: []routes.Entry{
-			{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Network: true},
-			{Prefix: netip.MustParsePrefix("198.51.100.0/25"), Network: true},
-		},
-		tooWide: map[netip.Prefix]int{}, wide: map[netip.Prefix]bool{},
-	}
+	d := newDesire([]routes.Entry{
+		{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Network: true},
+		{Prefix: netip.MustParsePrefix("198.51.100.0/25"), Network: true},
+	})
 	for ban, forced := range map[string]bool{
 		"192.0.2.0/23":     true,  // wider than the network, which comes out of it
 		"192.0.2.7/32":     false, // a neighbour
@@ -122,7 +119,7 @@ func TestDesireKeepsNetworks(t *testing.T) {
 		t.Errorf("wanted %v, want %v", got, want)
 	}
 	p, said := testProcess(t)
-	p.nameSkipped(&d)
+	p.nameSkipped(d)
 	if s := said.String(); strings.Count(s, "\n") != 2 ||
 		!strings.Contains(s, "ban of 128.0.0.0/7 is skipped: wider than /8, which is never banned\n") ||
 		!strings.Contains(s, "ban of 203.0.112.0/23 is skipped: wider than /24 and not forced\n") {
