@@ -6,8 +6,12 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -78,8 +82,8 @@ func endToEnd(t *testing.T, n *network) {
 	n.b.NS.Run(strings.Fields("ip route add " + adminsRoute)...)
 	open := n.attacker.Reaches(target)
 
-	n.attacker.FailLogins(n.aAddr, func() bool { return n.a.Bans(n.attackerAddr) != nil })
-	ban := n.b.Bans(n.attackerAddr)
+	n.attacker.FailLogins(n.aAddr, func() bool { return n.a.Ban(n.attackerAddr) != nil })
+	ban := n.b.Ban(n.attackerAddr)
 	if ban["sources"] != "web1" || ban["reasons"] != "sshd" || ban["expires"] == "permanent" {
 		t.Errorf("web2 lists %v", ban)
 	}
@@ -131,3 +135,225 @@ func (n *network) startStore(t *testing.T) {
 		h.Configure("mysql://f2bc"+at, "server's")
 	}
 }
+
+// atOnce runs n times f2bc ban, the i-th with the source and addresses of i. All processes are there before any gets
+// its addresses.
+func atOnce(t *testing.T, h *lab.Host, n int, addresses func(i int) []string) {
+	t.Helper()
+	type process struct {
+		*exec.Cmd
+		stdin  io.WriteCloser
+		output strings.Builder
+	}
+	all := make([]*process, n)
+	for i := range all {
+		p := &process{Cmd: h.F2bcCommand("ban", "--source", fmt.Sprint("web", i), "-")}
+		var err error
+		if p.stdin, err = p.StdinPipe(); err != nil {
+			t.Fatal(err)
+		}
+		p.Stdout, p.Stderr = &p.output, &p.output
+		h.Start(p.Cmd)
+		all[i] = p
+	}
+	for i, p := range all {
+		io.WriteString(p.stdin, strings.Join(addresses(i), "\n"))
+	}
+	for _, p := range all {
+		p.stdin.Close()
+	}
+	for i, p := range all {
+		// A slow machine may say that facts wait in the outbox: the next command, list, delivers them.
+		if err := p.Wait(); err != nil {
+			t.Errorf("ban by web%d: %v\n%s", i, err, &p.output)
+		}
+	}
+	reported := map[string]bool{}
+	for _, event := range h.Rows("list", "--history") {
+		reported[event["source"]+" "+event["prefix"]] = true
+	}
+	want := 0
+	for i := range n {
+		for _, address := range addresses(i) {
+			want++
+			if report := fmt.Sprintf("web%d %s", i, address); !reported[report] {
+				t.Errorf("the report %s is missing", report)
+			}
+		}
+	}
+	if len(reported) != want {
+		t.Errorf("%d reports in the history, want %d", len(reported), want)
+	}
+}
+
+func TestConcurrency(t *testing.T) {
+	t.Run("50 processes on MariaDB", func(t *testing.T) {
+		db := mariadbtest.Shared(t)
+		h := lab.NewHost(t, "web1", nil)
+		h.Configure(db.DSN(db.Database(t)), "")
+		h.F2bc("init")
+		// The first ten addresses are everybody's, the others are shared by two.
+		atOnce(t, h, 50, func(i int) (addresses []string) {
+			for k := range 10 {
+				addresses = append(addresses, fmt.Sprint("203.0.113.", k), fmt.Sprintf("2001:db8::%x:%x", i/2+1, k+1))
+			}
+			return addresses
+		})
+		if bans := len(h.Rows("list")); bans != 10+25*10 {
+			t.Errorf("%d bans", bans)
+		}
+	})
+	t.Run("200 processes on the embedded store", func(t *testing.T) {
+		h := lab.NewHost(t, "web1", nil)
+		h.Configure("sqlite://"+h.Path("f2bc.db"), "")
+		atOnce(t, h, 200, func(i int) []string { return []string{"203.0.113.6", fmt.Sprint("198.51.100.", i)} })
+	})
+}
+
+// A store may be newer than the binary, too new for it, without tables, or closed to it.
+func TestStores(t *testing.T) {
+	db := mariadbtest.Shared(t)
+	database := db.Database(t)
+	h := lab.NewHost(t, "web1", nil)
+	h.Configure(db.DSN(database), "")
+	refuses := func(t *testing.T, said ...string) {
+		t.Helper()
+		stdout, stderr, code := h.Try("list")
+		if code != 1 || stdout != "" {
+			t.Errorf("exit code %d, want 1\n%s", code, stdout)
+		}
+		for _, text := range said {
+			if !strings.Contains(stderr, text) {
+				t.Errorf("%q is not in: %s", text, stderr)
+			}
+		}
+	}
+	t.Run("without tables", func(t *testing.T) { refuses(t, "no f2bc tables", "run f2bc init") })
+	h.F2bc("init")
+	t.Run("newer", func(t *testing.T) {
+		db.Exec(t, "ALTER TABLE "+database+".report ADD COLUMN later INT NOT NULL DEFAULT 5;"+
+			"UPDATE "+database+".meta SET value = 999 WHERE name = 'schema'")
+		if _, stderr, code := h.Try("init"); code != 0 || !strings.Contains(stderr, "newer f2bc; this one may go on using it") {
+			t.Errorf("init: exit code %d\n%s", code, stderr)
+		}
+		h.F2bc("ban", "203.0.113.6", "203.0.113.7")
+		h.F2bc("unban", "203.0.113.7")
+		if h.Ban("203.0.113.6") == nil || h.Ban("203.0.113.7") != nil {
+			t.Errorf("bans: %v", h.Rows("list"))
+		}
+	})
+	t.Run("too new", func(t *testing.T) {
+		db.Exec(t, "UPDATE "+database+".meta SET value = 999 WHERE name = 'min_binary'")
+		refuses(t, "upgrade f2bc on this host", "schema 999")
+		db.Exec(t, "UPDATE "+database+".meta SET value = 1 WHERE name = 'min_binary'")
+	})
+	t.Run("wrong password", func(t *testing.T) {
+		const secret = "open, sesame"
+		db.Exec(t, "CREATE USER f2bc@'127.0.0.1' IDENTIFIED BY 'another'")
+		h.Configure(strings.Replace(db.DSN(database), "root@", "f2bc@", 1), secret)
+		refuses(t, "check the user and the password", "password_file", "'f2bc'@'127.0.0.1'")
+		h.Configure(strings.Replace(db.DSN(database), "root@", "f2bc:open%2C%20sesame@", 1), secret)
+		for _, command := range []string{"list", "export", "init", "prune", "ban 203.0.113.6", "unban 203.0.113.6", "allow list"} {
+			stdout, stderr, _ := h.Try(strings.Fields(command)...)
+			if strings.Contains(stdout+stderr, "sesame") {
+				t.Errorf("f2bc %s prints the password: %s%s", command, stdout, stderr)
+			}
+		}
+	})
+}
+
+// The README's first command line, as a user who is not root runs it on a fresh copy of the source.
+func TestQuickStart(t *testing.T) {
+	_, blocks := lab.Readme(t)
+	dir := t.TempDir()
+	files, err := filepath.Glob("[a-z]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", append(append([]string{"-r"}, files...), dir)...).CombinedOutput(); err != nil {
+		t.Fatalf("cp: %v\n%s", err, out)
+	}
+	args := []string{"sh", "-eu", "-c", blocks[0]}
+	if os.Geteuid() == 0 {
+		// The same user to the file system, who may read Go's caches, but without any of root's powers.
+		args = append([]string{"unshare", "--user", "--map-user=1000", "--map-group=1000"}, args...)
+	}
+	caches, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = dir
+	for _, variable := range os.Environ() {
+		if !strings.HasPrefix(variable, "F2BC_") && !strings.HasPrefix(variable, "XDG_") {
+			cmd.Env = append(cmd.Env, variable)
+		}
+	}
+	cache := strings.Fields(string(caches))
+	cmd.Env = append(cmd.Env, "HOME="+dir, "GOCACHE="+cache[0], "GOMODCACHE="+cache[1])
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", blocks[0], err, out)
+	}
+	hasLines(t, string(out), `203\.0\.113\.6 +permanent .*`, `203\.0\.113\.7 +permanent .*`, `203\.0\.113\.6/31`)
+	if _, err := os.Stat(filepath.Join(dir, ".local/state/f2bc/f2bc.db")); err != nil {
+		t.Error(err)
+	}
+}
+
+func hasLines(t *testing.T, out string, lines ...string) {
+	t.Helper()
+	for _, line := range lines {
+		if !regexp.MustCompile("(?m)^" + line + "$").MatchString(out) {
+			t.Errorf("no line %s in\n%s", line, out)
+		}
+	}
+}
+
+// elsewhere are the commands that stand in the README's text and not in its blocks, and what runs them.
+var elsewhere = map[string]string{
+	"fail2ban-client set JAIL unbanip ADDRESS":      "TestFail2ban in commands",
+	"/etc/rc.update_urltables now forceupdate NAME": "pfSense",
+}
+
+// All of the README's commands, one after the other on one server, but the first, which TestQuickStart runs, and the
+// last, which runs this.
+func TestReadme(t *testing.T) {
+	lab.Need(t, "fail2ban", "fail2ban-server")
+	lab.Need(t, "mariadb-client", "mariadb")
+	text, blocks := lab.Readme(t)
+	if last := blocks[len(blocks)-1]; last != "testdata/test.sh\n" {
+		t.Fatalf("the README's last command is %q", last)
+	}
+	blocks = blocks[1 : len(blocks)-1]
+	script := strings.Join(blocks, "\n")
+	for _, m := range regexp.MustCompile("`((?:f2bc|ip|fail2ban-client|/etc/rc[^ `]*) [^`]*)`").FindAllStringSubmatch(text, -1) {
+		if elsewhere[m[1]] == "" && !strings.Contains(script, m[1]) {
+			t.Errorf("the README's %s is run by no test", m[1])
+		}
+	}
+	for i, block := range blocks {
+		if strings.Contains(block, "--adopt fail2ban") {
+			blocks[i] = oldTable + block
+		}
+	}
+	// A reload of fail2ban drops an action that is new to it: it must have been restarted.
+	out := lab.NewHost(t, "web1", netnstest.New(t)).RunOnFreshServer(strings.Join(blocks, "\n") + `
+fail2ban-client set sshd banip 203.0.113.99
+timeout 120 sh -c 'until f2bc list | grep "^203.0.113.99 .* sshd "; do sleep 0.1; done' || cat /var/log/fail2ban.log
+f2bc list 203.0.113.99
+f2bc export
+fail2ban-client stop
+`)
+	hasLines(t, out,
+		`.*\b1 row.* adopted.*`,
+		`ip -4 rule add pref 6686 .*`,
+		`report +203\.0\.113\.99 +web1 +sshd .* active *`,
+		`203\.0\.113\.200`)
+}
+
+const oldTable = "mariadb f2bc <<'EOF'\n" +
+	"CREATE TABLE fail2ban (`1` smallint, `2` smallint, `3` smallint, `4` smallint, stamp timestamp, source varchar(50),\n" +
+	"  reason varchar(50), PRIMARY KEY (`1`, `2`, `3`, `4`));\n" +
+	"INSERT INTO fail2ban VALUES (203, 0, 113, 200, '2020-01-01', 'old1', 'sshd');\n" +
+	"EOF\n"

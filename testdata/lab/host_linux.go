@@ -113,10 +113,15 @@ func (h *Host) Start(cmd *exec.Cmd) {
 	}
 }
 
+// F2bcCommand returns f2bc with the host's configuration.
+func (h *Host) F2bcCommand(args ...string) *exec.Cmd {
+	return h.Command(Program, append([]string{"--config", h.Path("f2bc.toml")}, args...)...)
+}
+
 // Try runs f2bc and returns what it printed on both outputs.
 func (h *Host) Try(args ...string) (stdout, stderr string, code int) {
 	h.t.Helper()
-	cmd := h.Command(Program, append([]string{"--config", h.Path("f2bc.toml")}, args...)...)
+	cmd := h.F2bcCommand(args...)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	h.Start(cmd)
@@ -156,8 +161,8 @@ func (h *Host) Read(name string) string {
 	return string(text)
 }
 
-// Bans returns the row of a prefix in the list, nil if it is not banned.
-func (h *Host) Bans(prefix string) map[string]string {
+// Ban returns the row of a prefix in the list, nil if it is not banned.
+func (h *Host) Ban(prefix string) map[string]string {
 	h.t.Helper()
 	rows := h.Rows("list")
 	if i := slices.IndexFunc(rows, func(row map[string]string) bool { return row["prefix"] == prefix }); i >= 0 {
