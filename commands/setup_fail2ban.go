@@ -25,7 +25,7 @@ const fail2banAction = `# Printed by f2bc setup fail2ban; save it as /etc/fail2b
 #	action = %(action_)s
 #	         f2bc
 #
-# then check with: fail2ban-client -t, and run: fail2ban-client reload
+# then check with: fail2ban-client -t, and run: fail2ban-client reload --restart (a plain reload drops a new action)
 
 [Definition]
 actionstart =
