@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -101,6 +102,11 @@ func (p *process) configure(c *cli.Context) (*config, error) {
 func variable(name string) (string, bool) {
 	value := os.Getenv("F2BC_" + name)
 	return value, value != ""
+}
+
+// childEnv is the environment of the programs that f2bc starts: none of its own variables, which may hold a password.
+func childEnv() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "F2BC_") })
 }
 
 func (p *process) findConfig(path string, named bool) (*config, error) {

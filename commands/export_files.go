@@ -173,6 +173,7 @@ func reload(ctx context.Context, command, marker string) error {
 		return fmt.Errorf("look whether a reload is owed: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, "sh", "-c", command)
+	cmd.Env = childEnv()
 	cmd.WaitDelay = reloadWait
 	out, err := cmd.CombinedOutput()
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {

@@ -73,7 +73,9 @@ func sshHosts(ctx context.Context, destination string) (hosts []string) {
 			host = destination
 		}
 		jump := ""
-		out, err := exec.CommandContext(ctx, "ssh", "-G", "--", destination).Output()
+		cmd := exec.CommandContext(ctx, "ssh", "-G", "--", destination)
+		cmd.Env = childEnv()
+		out, err := cmd.Output()
 		if err == nil {
 			for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
 				switch key, value, _ := strings.Cut(lines.Text(), " "); key {

@@ -213,7 +213,7 @@ func TestProvenance(t *testing.T) {
 	db := f.raw(t, "web1")
 
 	const report = "INSERT INTO own_report (addr, len, source, reason, at, expires, forced, longest, lifted) VALUES "
-	const ahead = "UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 + 80000000"
+	const ahead = "UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 + 61000000"
 	attacks := []string{
 		"INSERT INTO report (addr, len, source, reason, at, expires) VALUES (X'CB007108', 32, 'web1', 'sshd', 1, 2)",
 		"UPDATE report SET lifted = 5 WHERE source = 'web1'",

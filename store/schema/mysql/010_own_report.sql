@@ -1,14 +1,14 @@
 -- What a server's own account may write of reports: only where the source is, byte for byte, the account's name, nothing
 -- dated ahead, nothing forced. The view runs with the rights of the account that made it.
--- Ahead is more than 70 s: the 60 s that f2bc allows, and some more since a host knows this clock only by asking. SYSDATE
--- is the one clock that a session cannot move with SET timestamp, and UNIX_TIMESTAMP undoes its SET time_zone.
+-- Ahead is more than 60 s: what is not, an unban still beats. SYSDATE is the one clock that a session cannot move with SET
+-- timestamp, and UNIX_TIMESTAMP undoes its SET time_zone.
 -- The mark is the time of the write: one ahead would hide what others write from those who ask for what is newer, one
 -- back would look like a restored backup. 3 s are more than a write waits for a lock.
 CREATE OR REPLACE SQL SECURITY DEFINER VIEW own_report AS
 SELECT addr, len, source, reason, at, expires, forced, longest, lifted, mark
 FROM report
 WHERE source = CAST(SUBSTRING_INDEX(USER(), '@', 1) AS BINARY)
-  AND GREATEST(at, lifted) <= (UNIX_TIMESTAMP(SYSDATE(6)) + 70) * 1000000
+  AND GREATEST(at, lifted) <= (UNIX_TIMESTAMP(SYSDATE(6)) + 60) * 1000000
   AND UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 - TIMESTAMPDIFF(MICROSECOND, '1970-01-01', mark) BETWEEN 0 AND 3000000
   AND (forced = 0 OR forced < at)
 WITH CHECK OPTION

@@ -4,5 +4,5 @@ SELECT source, version, address, at, wanted, installed, mode, error
 FROM host
 WHERE source  = CAST(SUBSTRING_INDEX(USER(), '@', 1) AS BINARY)
   AND address = CAST(SUBSTRING_INDEX(USER(), '@', -1) AS BINARY)
-  AND at     <= (UNIX_TIMESTAMP(SYSDATE(6)) + 70) * 1000000
+  AND at     <= (UNIX_TIMESTAMP(SYSDATE(6)) + 60) * 1000000
 WITH CHECK OPTION
