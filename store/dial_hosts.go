@@ -46,12 +46,14 @@ func (m *mysqlConnector) Driver() driver.Driver { return &mysql.MySQLDriver{} }
 func (m *mysqlConnector) session() map[string]string {
 	s := map[string]string{"time_zone": "'+00:00'", "innodb_lock_wait_timeout": "2"}
 	if !m.noWsrep.Load() {
-		// A Galera node waits until it has what the other nodes wrote before a read: otherwise an unban could miss the
-		// report that it is to beat, and a node that was just cut off would show old data. Only MariaDB reads the comment.
-		s["innodb_lock_wait_timeout"] += " /*M!100108 , wsrep_sync_wait = 1 */"
+		s["innodb_lock_wait_timeout"] += causalReads
 	}
 	return s
 }
+
+// causalReads makes a Galera node wait before a read until it has what the other nodes wrote: otherwise an unban could
+// miss the report that it is to beat, and a node that was just cut off would show old data. Only MariaDB reads the comment.
+var causalReads = " /*M!100108 , wsrep_sync_wait = 1 */" // a variable for tests
 
 // Connect connects within patience.
 func (m *mysqlConnector) Connect(ctx context.Context) (driver.Conn, error) {
@@ -101,7 +103,8 @@ func (m *mysqlConnector) connect(ctx context.Context, host mysqlHost) (mysqlConn
 	cause := make(connectCause, 1)
 	ctx = context.WithValue(ctx, causeKey{}, cause)
 	c, err := host.Connect(ctx)
-	if number(err) == 1193 && !m.noWsrep.Swap(true) {
+	if number(err) == 1193 { // unknown variable
+		m.noWsrep.Store(true)
 		c, err = host.Connect(ctx)
 	}
 	conn, _ := c.(mysqlConn)

@@ -154,3 +154,17 @@ func TestHostAway(t *testing.T) {
 		t.Error("two hosts away:", err)
 	}
 }
+
+// TestNoWsrep: a server that was built without Galera is used without its setting.
+func TestNoWsrep(t *testing.T) {
+	defer func(was string) { causalReads = was }(causalReads)
+	causalReads = ", no_such_variable = 1"
+	server := mariadbtest.Shared(t)
+	s := initStore(t, Options{DSN: server.DSN(server.Database(t))})
+	wantBanned(t, s, "")
+	var wait int
+	check(t, s.db.QueryRow("SELECT @@innodb_lock_wait_timeout").Scan(&wait))
+	if wait != 2 {
+		t.Errorf("lock waits last %d s", wait)
+	}
+}
