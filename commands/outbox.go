@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,16 +129,23 @@ func (s *sender) send(ctx context.Context, facts []store.Fact, at time.Time) err
 			s.settle(ctx, facts)
 			return nil
 		}
-		if store.Rejected(err) { // waiting would not help
-			return err
+		foreign := func(f store.Fact) bool { return f.Forced || f.Source != s.cfg.Source }
+		if store.Rejected(err) || errors.Is(err, store.ErrNotOwn) && slices.ContainsFunc(facts, foreign) {
+			return err // waiting would not help
 		}
 		s.failed(err)
 	}
 	return s.keep(facts, at)
 }
 
-// keep puts facts into the outbox. A fact that has its time already may have reached the store, and keeps it.
+// keep puts facts into the outbox. A fact that has its time already may have reached the store, and keeps it. Those of
+// this host go out under the name that it has by then: a wrong name may be why they wait.
 func (s *sender) keep(facts []store.Fact, at time.Time) error {
+	for i := range facts {
+		if facts[i].Source == s.cfg.Source {
+			facts[i].Source = ""
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // the time for the store may be over
 	defer cancel()
 	err := makeStateDir(s.cfg)

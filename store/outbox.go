@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -178,8 +179,8 @@ func (o *Outbox) Deliver(ctx context.Context, st *Store, source string) (d Deliv
 		if err == nil {
 			err = o.taken(ctx, st, batch)
 			d.Delivered += len(batch)
-		} else if Rejected(err) {
-			err = o.deliverSingly(ctx, st, batch, &d)
+		} else if Rejected(err) || errors.Is(err, ErrNotOwn) {
+			err = o.deliverSingly(ctx, st, source, batch, &d)
 		}
 		if err != nil {
 			return d, err
@@ -188,14 +189,16 @@ func (o *Outbox) Deliver(ctx context.Context, st *Store, source string) (d Deliv
 }
 
 // deliverSingly finds the facts in batch that the store rejects, so that they do not block the others.
-func (o *Outbox) deliverSingly(ctx context.Context, st *Store, batch []waiting, d *Delivery) error {
+//
+// Where this host's account may not write under its source at all, the configuration is wrong, and all of it waits.
+func (o *Outbox) deliverSingly(ctx context.Context, st *Store, source string, batch []waiting, d *Delivery) error {
 	for _, w := range batch {
 		err := st.Write(ctx, []Fact{w.Fact})
 		switch {
 		case err == nil:
 			d.Delivered++
 			err = o.taken(ctx, st, []waiting{w})
-		case Rejected(err):
+		case Rejected(err), errors.Is(err, ErrNotOwn) && (w.Forced || w.Source != source):
 			d.Aside = append(d.Aside, err)
 			reason := err.Error()
 			err = o.transact(ctx, func(tx *sql.Tx) error {
@@ -260,38 +263,32 @@ func (o *Outbox) fix(ctx context.Context, st *Store, source string) ([]waiting, 
 	err = o.transact(ctx, func(tx *sql.Tx) error {
 		for i := range batch {
 			w := &batch[i]
-			if w.At != 0 && w.Source != "" {
+			if w.Source == "" {
+				w.Source = source
+			}
+			if w.At != 0 {
 				continue
 			}
 			age := local - w.made
 			if w.boot == boot && boot != "" {
 				age = uptime - w.uptime
 			}
-			if w.At == 0 {
-				w.At = max(now-Time(max(age, 0)), min(w.after+1, now.Add(maxAhead)), 1)
-			}
-			if w.Source == "" {
-				w.Source = source
-			}
-			// Another delivery at the same time may have been first: then its time and source hold.
-			query := "UPDATE fact SET at = CASE at WHEN 0 THEN ? ELSE at END, " +
-				"source = CASE length(source) WHEN 0 THEN ? ELSE source END WHERE seq = ? RETURNING at, source"
-			var source []byte
-			err := tx.QueryRowContext(ctx, query, int64(w.At), []byte(w.Source), w.seq).Scan(&w.At, &source)
+			w.At = max(now-Time(max(age, 0)), min(w.after+1, now.Add(maxAhead)), 1)
+			// Another delivery at the same time may have been first: then its time holds.
+			query := "UPDATE fact SET at = CASE at WHEN 0 THEN ? ELSE at END WHERE seq = ? RETURNING at"
+			err := tx.QueryRowContext(ctx, query, int64(w.At), w.seq).Scan(&w.At)
 			if errors.Is(err, sql.ErrNoRows) {
-				continue // and has delivered it: writing it twice is harmless
-			}
-			if err != nil {
+				w.seq = 0 // it has delivered it under its time
+			} else if err != nil {
 				return err
 			}
-			w.Source = string(source)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("write to the outbox: %w", err)
 	}
-	return batch, nil
+	return slices.DeleteFunc(batch, func(w waiting) bool { return w.seq == 0 }), nil
 }
 
 func (o *Outbox) read(ctx context.Context, where string, args ...any) (batch []waiting, err error) {
@@ -337,5 +334,5 @@ func Rejected(err error) bool {
 		}
 	}
 	var bad badFact
-	return errors.As(err, &bad) || errors.Is(err, ErrNotOwn)
+	return errors.As(err, &bad)
 }

@@ -204,3 +204,33 @@ INSERT INTO fact (lift, addr, len, source, reason, bantime, forced, at, made, bo
 		t.Error(err)
 	}
 }
+
+// TestOutboxWrongName: where the account may not write under the name that this host is configured with, everything
+// waits until that is set right; what may never be written is set aside.
+func TestOutboxWrongName(t *testing.T) {
+	server := mariadbtest.Shared(t)
+	database := server.Database(t)
+	initStore(t, Options{DSN: server.DSN(database)})
+	accounts, err := NewAccounts(database, "web1")
+	check(t, err)
+	server.Exec(t, strings.ReplaceAll(accounts.Server, "<password of web1>", "'x'"))
+	t.Cleanup(func() { server.Exec(t, "DROP USER web1@'%'") })
+	s, err := Open(t.Context(), Options{DSN: strings.Replace(server.DSN(database), "root@", "web1:x@", 1)})
+	check(t, err)
+	defer s.Close()
+	o := openOutbox(t, t.TempDir())
+	forced := report("192.0.2.2/32", "", 0, Forever)
+	forced.Forced = true
+	check(t, o.Add(t.Context(), []Fact{report("192.0.2.1/32", "", 0, Forever), forced, report("192.0.2.3/32", "web2", 0, Forever)}, 0))
+	if d, err := o.Deliver(t.Context(), s, "web1.example"); !errors.Is(err, ErrNotOwn) || d.Delivered != 0 {
+		t.Errorf("under a wrong name: %+v, %v", d, err)
+	}
+	wantState(t, o, 3, 0)
+	d, err := o.Deliver(t.Context(), s, "web1")
+	check(t, err)
+	if d.Delivered != 1 || len(d.Aside) != 2 {
+		t.Errorf("%+v", d)
+	}
+	wantState(t, o, 0, 2)
+	wantBanned(t, s, "192.0.2.1/32")
+}
