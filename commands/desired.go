@@ -1,32 +1,16 @@
 package commands
 
 import (
-	"context"
 	"maps"
 	"net/netip"
 	"slices"
 
 	"f2bc/aggregate"
 	"f2bc/routes"
-	"f2bc/store"
 )
 
 // maxNamed bounds how many skipped bans are named in one run.
 const maxNamed = 20
-
-// desired returns what is to be enforced: the bans that pass the filter, minus what must never be banned, minus what
-// guard, if any, wants to stay reachable from this host.
-func (p *process) desired(ctx context.Context, cfg *config, st *store.Store, filter store.Filter, guard []routes.Entry) (*aggregate.Set, error) {
-	never, err := p.neverBan(ctx, cfg, st)
-	if err != nil {
-		return nil, err
-	}
-	d := newDesire(guard)
-	if err := st.Bans(ctx, filter, d.add); err != nil {
-		return nil, err
-	}
-	return p.carve(d, never), nil
-}
 
 // desire collects the bans. Everything is added first and then removed (carve), so that an allow inside a banned prefix
 // comes out exactly and the rest stays.
