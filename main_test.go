@@ -310,10 +310,19 @@ func hasLines(t *testing.T, out string, lines ...string) {
 	}
 }
 
-// elsewhere are the commands that stand in the README's text and not in its blocks, and what runs them.
+// elsewhere are the commands that stand in the README's text or want another machine, and what runs them.
 var elsewhere = map[string]string{
 	"fail2ban-client set JAIL unbanip ADDRESS":      "TestFail2ban in commands",
 	"/etc/rc.update_urltables now forceupdate NAME": "pfSense",
+	"f2bc import-3cx":                 "TestImport3CX in commands",
+	"f2bc export --from FILE":         "testdata/export_from.txtar",
+	"f2bc sync-routes --accept-store": "testdata/sync_brakes.txtar",
+	"ip rule del pref 6686":           "TestPanicSwitch in routes",
+	"ip -6 rule del pref 6686":        "TestPanicSwitch in routes",
+	"f2bc import-3cx --threecx-ini /var/lib/3cxpbx/Bin/3CXPhoneSystem.ini --since 30d --dry-run": "TestImport3CX in commands",
+	"f2bc setup cron --3cx >/etc/cron.d/f2bc":                                                    "testdata/setup_cron.txtar",
+	"runuser -u phonesystem -- psql database_single <<'EOF'":                                     "TestImport3CX in commands",
+	"f2bc import-3cx --threecx-dsn 'host=localhost user=f2bc dbname=database_single' --dry-run":  "TestImport3CX in commands",
 }
 
 // All of the README's commands, one after the other on one server, but the first, which TestQuickStart runs, and the
@@ -330,6 +339,14 @@ func TestReadme(t *testing.T) {
 	for _, m := range regexp.MustCompile("`((?:f2bc|ip|fail2ban-client|/etc/rc[^ `]*) [^`]*)`").FindAllStringSubmatch(text, -1) {
 		if elsewhere[m[1]] == "" && !strings.Contains(script, m[1]) {
 			t.Errorf("the README's %s is run by no test", m[1])
+		}
+	}
+	// Blocks in bash want a phone system.
+	for _, block := range regexp.MustCompile("(?ms)^```bash\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
+		for line := range strings.Lines(regexp.MustCompile("(?ms)<<'EOF'$.*?^EOF$").ReplaceAllString(block[1], "<<'EOF'")) {
+			if elsewhere[strings.TrimSpace(line)] == "" {
+				t.Errorf("the README's %q is run by no test", line)
+			}
 		}
 	}
 	for i, block := range blocks {
