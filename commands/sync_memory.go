@@ -1,13 +1,16 @@
 package commands
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"f2bc/aggregate"
@@ -114,15 +117,56 @@ func writeStateFile(cfg *config, path string, text []byte) error {
 func lastFile(cfg *config) string { return filepath.Join(cfg.StateDir, "last-list.txt") }
 
 func writeLast(cfg *config, list *aggregate.Set) error {
-	var text bytes.Buffer
-	if err := list.WriteText(&text, "", "\n"); err != nil {
+	same, err := isLast(cfg, list)
+	if err != nil {
 		return err
 	}
-	if err := writeStateFile(cfg, lastFile(cfg), text.Bytes()); err != nil {
-		return err
+	if !same {
+		if err := makeStateDir(cfg); err != nil {
+			return err
+		}
+		if err := replaceFile(lastFile(cfg), 0o600, func(f *os.File) error { return list.WriteText(f, "", "\n") }); err != nil {
+			return err
+		}
 	}
 	now := time.Now()
 	return os.Chtimes(lastFile(cfg), now, now)
+}
+
+// isLast says whether the file has this list already. It holds neither in memory.
+func isLast(cfg *config, list *aggregate.Set) (bool, error) {
+	f, err := os.Open(lastFile(cfg))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	c := comparer{with: bufio.NewReader(f)}
+	if err := list.WriteText(&c, "", "\n"); err != nil && !errors.Is(err, errDiffers) {
+		return false, err
+	} else if err != nil {
+		return false, nil
+	}
+	_, err = c.with.ReadByte()
+	return err == io.EOF, nil
+}
+
+// comparer fails with errDiffers when what is written to it is not what the reader has.
+type comparer struct {
+	with *bufio.Reader
+	buf  []byte
+}
+
+var errDiffers = errors.New("differs")
+
+func (c *comparer) Write(b []byte) (int, error) {
+	c.buf = slices.Grow(c.buf[:0], len(b))[:len(b)]
+	if _, err := io.ReadFull(c.with, c.buf); err != nil || !bytes.Equal(b, c.buf) {
+		return 0, errDiffers
+	}
+	return len(b), nil
 }
 
 // readLast returns the list last applied, and when it was right.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -138,32 +139,49 @@ func (p *process) syncRoutes(ctx context.Context, cfg *config, o syncOptions) er
 	return s.words.end(needRoot(s.once(ctx)))
 }
 
-// once is a single run.
+// once is a single run. The kernel takes as long to tell its routes as the store its bans, so both are asked at once.
 func (s *syncer) once(ctx context.Context) error {
-	st, err := s.p.openStore(ctx, s.cfg)
+	var state routes.State
+	var kernelErr error
+	var reading sync.WaitGroup
+	reading.Go(func() { state, kernelErr = s.readKernel(ctx) })
+	v, err := s.askOnce(ctx)
+	reading.Wait()
+	if v.st != nil {
+		defer v.st.Close()
+	}
+	if kernelErr != nil {
+		return errors.Join(kernelErr, err)
+	}
+	s.known = &state
 	if err != nil {
 		return s.withoutStore(ctx, err)
 	}
-	defer st.Close()
-	mark, err := st.Mark(ctx)
-	if err != nil {
-		return s.withoutStore(ctx, err)
-	}
-	guard, guardErr := s.guard(ctx)
-	v, err := s.look(ctx, st, guard, func(add addBan) error { return st.Bans(ctx, store.Filter{}, add) })
-	if err != nil {
-		return s.withoutStore(ctx, err)
-	}
-	v.guardErr, v.id, v.mark, v.pause = guardErr, st.ID(), mark, st.Paused()
 	err = s.follow(ctx, v, true)
 	if !s.o.readsOnly() {
-		s.sayOnce(ctx, st)
-		s.writeHost(ctx, st, s.result)
+		s.sayOnce(ctx, v.st)
+		s.writeHost(ctx, v.st, s.result)
 	}
 	if s.o.adopt && err == nil {
-		err = s.adoptRoutes(ctx, st)
+		err = s.adoptRoutes(ctx, v.st)
 	}
 	return err
+}
+
+// askOnce opens the store and reads the list. With an error the store may be open all the same.
+func (s *syncer) askOnce(ctx context.Context) (v view, err error) {
+	st, err := s.p.openStore(ctx, s.cfg)
+	if err != nil {
+		return v, err
+	}
+	mark, err := st.Mark(ctx)
+	if err != nil {
+		return view{st: st}, err
+	}
+	guard, guardErr := s.guard(ctx)
+	v, err = s.look(ctx, st, guard, func(add addBan) error { return st.Bans(ctx, store.Filter{}, add) })
+	v.st, v.id, v.mark, v.pause, v.guardErr = st, st.ID(), mark, st.Paused(), guardErr
+	return v, err
 }
 
 // follow makes the kernel what v wants, or says what would be done. With confirm the store is asked once more after
@@ -250,7 +268,7 @@ func (s *syncer) apply(ctx context.Context, state routes.State, plan routes.Plan
 	result, err := routes.Commit(ctx, s.kernel, plan, confirm)
 	s.result.Installed = len(state.Ours) + result.Added - result.Deleted
 	if err != nil || len(result.Failed) == 0 {
-		if err == nil {
+		if err == nil && s.o.watch {
 			s.known = after(state, plan)
 		}
 		return err
