@@ -29,17 +29,15 @@ type view struct {
 type addBan = func(p netip.Prefix, forced bool)
 
 // look makes the list of the bans, minus what must never be banned, minus the guard.
-func (s *syncer) look(ctx context.Context, st *store.Store, guard []routes.Entry, bans func(add addBan) error) (view, error) {
-	never, err := s.p.neverBan(ctx, s.cfg, st)
-	if err != nil {
-		return view{}, err
-	}
+func (s *syncer) look(never *neverBan, guard []routes.Entry, bans func(add addBan) error) (v view, err error) {
 	d := newDesire(guard)
 	d.ipv6Prefix = s.cfg.IPv6Prefix
 	if err := bans(d.add); err != nil {
-		return view{}, err
+		return v, err
 	}
-	return view{st: st, list: s.p.carve(d, never), never: &never.set}, nil
+	v.list, v.never = s.p.carve(d, never), new(aggregate.Set)
+	v.never.AddSet(&never.set) // a copy: never may be used again while the view is
+	return v, nil
 }
 
 // The brakes. Each says that something is wrong with what the store says or with what we know; what may be done then:

@@ -179,7 +179,11 @@ func (s *syncer) askOnce(ctx context.Context) (v view, err error) {
 		return view{st: st}, err
 	}
 	guard, guardErr := s.guard(ctx)
-	v, err = s.look(ctx, st, guard, func(add addBan) error { return st.Bans(ctx, store.Filter{}, add) })
+	never, err := s.p.neverBan(ctx, s.cfg, st)
+	if err != nil {
+		return view{st: st}, err
+	}
+	v, err = s.look(never, guard, func(add addBan) error { return st.Bans(ctx, store.Filter{}, add) })
 	v.st, v.id, v.mark, v.pause, v.guardErr = st, st.ID(), mark, st.Paused(), guardErr
 	return v, err
 }

@@ -69,10 +69,10 @@ func (f *follower) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return f.s.leave()
 		case got := <-f.asker.replies:
-			f.last.away = got.away
-			if confirm = got.away == nil; confirm {
+			if confirm = got.away == nil; got.list != nil {
 				f.last = got
 			}
+			f.last.away = got.away
 		case _, open := <-changes:
 			f.s.known = nil
 			if !open {
@@ -142,24 +142,33 @@ func (a *asker) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		// An error is replied before the store is closed: the follower may just be asking it to confirm.
 		if st, err := a.s.p.openStore(ctx, a.s.cfg); err != nil {
-			a.fail(ctx, err)
+			a.fail(ctx, err, nothingEnds)
 		} else {
 			err := a.ask(ctx, st)
 			if ctx.Err() == nil {
-				a.fail(ctx, err)
+				a.fail(ctx, err, nothingEnds)
 			}
 			st.Close()
 		}
 	}
 }
 
-// fail replies that the store is away, and waits: longer each time, and not as long as the other hosts.
-func (a *asker) fail(ctx context.Context, err error) {
+// fail replies that the store is away, and waits: longer each time, and not as long as the other hosts. Bans end in the
+// meantime too: expire says what is left when one has.
+func (a *asker) fail(ctx context.Context, away error, expire func() (v view, ended bool)) {
 	a.failures++
-	a.send(ctx, reply{away: err})
+	a.send(ctx, reply{away: away})
 	wait := min(a.s.o.interval<<min(a.failures-1, 16), longestWait)
-	a.sleep(ctx, wait/2+rand.N(wait))
+	for end := time.Now().Add(wait/2 + rand.N(wait)); ctx.Err() == nil && time.Now().Before(end); {
+		a.sleep(ctx, min(a.s.o.interval, time.Until(end)))
+		if v, ended := expire(); ended {
+			a.send(ctx, reply{v, away})
+		}
+	}
 }
+
+// nothingEnds is for a time when no list is known.
+func nothingEnds() (v view, ended bool) { return v, false }
 
 func (a *asker) sleep(ctx context.Context, d time.Duration) {
 	select {
@@ -178,31 +187,47 @@ func (a *asker) send(ctx context.Context, got reply) {
 // ask asks st for what changed until ctx ends, or another store is in its place.
 func (a *asker) ask(ctx context.Context, st *store.Store) error {
 	live := st.Live()
+	list := func(add addBan) error { live.Bans(add); return nil }
 	var guard []routes.Entry
 	var guardErr error
-	var replied reply
+	var never *neverBan
+	var last view
+	look := func() (err error) {
+		last, err = a.s.look(never, guard, list)
+		last.st, last.guardErr, last.id, last.mark, last.pause = st, guardErr, st.ID(), live.Mark(), st.Paused()
+		return err
+	}
+	expire := func() (v view, ended bool) {
+		if last.list == nil || !live.Expire() {
+			return v, false
+		}
+		err := look()
+		return last, err == nil
+	}
 	var whole time.Time
 	for ctx.Err() == nil {
 		changed, err := refresh(ctx, live)
 		if errors.Is(err, store.ErrReplaced) {
 			return err
 		}
-		if due := time.Since(whole) >= wholeEvery; err == nil && (due || changed || live.Mark() != replied.mark || st.Paused() != replied.pause || a.failures > 0) {
+		if due := time.Since(whole) >= wholeEvery; err == nil && (due || changed || live.Mark() != last.mark || st.Paused() != last.pause || a.failures > 0) {
 			if due {
 				a.s.p.deliver(ctx, a.s.cfg, st)
 				guard, guardErr = a.s.guard(ctx)
 				whole = time.Now()
 			}
-			replied.view, err = a.s.look(ctx, st, guard, func(add addBan) error { live.Bans(add); return nil })
-			replied.guardErr, replied.id, replied.mark, replied.pause = guardErr, st.ID(), live.Mark(), st.Paused()
+			var now *neverBan
+			if now, err = a.s.p.neverBan(ctx, a.s.cfg, st); err == nil {
+				never = now
+				err = look()
+			}
 			if err == nil {
 				a.failures = 0
-				a.send(ctx, replied)
+				a.send(ctx, reply{view: last})
 			}
 		}
 		if err != nil {
-			replied.mark = -1 // the next success is an answer
-			a.fail(ctx, err)
+			a.fail(ctx, err, expire)
 			continue
 		}
 		a.writeWord(ctx, st)

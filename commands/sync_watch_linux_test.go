@@ -142,7 +142,9 @@ func TestWatch(t *testing.T) {
 		t.Logf("back after %v", took)
 	}
 
-	// The same while the database is away, and nothing else happens until it is back.
+	// The same while the database is away, and nothing else happens until it is back, but that bans end.
+	h.F2bc("ban", "--bantime", "15", "203.0.113.30")
+	wait("a ban of 15 seconds", "203.0.113.9", "203.0.113.30", "2001:db8:2::/64")
 	db.Kill()
 	lab.Wait(t, "the word that the store is away", func() bool { return strings.Contains(h.Read("watch.log"), "the store is away") })
 	flush()

@@ -78,7 +78,7 @@ func (l *Live) Refresh(ctx context.Context) (changed bool, err error) {
 		}
 		changed = changed || moved
 	}
-	return l.expire() || changed, nil
+	return l.Expire() || changed, nil
 }
 
 // readAll reads everything in one snapshot.
@@ -97,7 +97,7 @@ func (l *Live) readAll(ctx context.Context) (changed bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("read from %v: %w", l.s.dsn, withHint(err))
 	}
-	fresh.expire()
+	fresh.Expire()
 	*l = fresh
 	return true, nil
 }
@@ -234,8 +234,8 @@ func (l *Live) reread(ctx context.Context, prefixes []netip.Prefix) (changed boo
 	return changed, nil
 }
 
-// expire drops the bans that have ended.
-func (l *Live) expire() (changed bool) {
+// Expire drops the bans that have ended, as Refresh does, and reports whether there were any. It does not ask the store.
+func (l *Live) Expire() (changed bool) {
 	now := l.s.clock.now()
 	if now < l.next {
 		return false
