@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"f2bc/routes/netnstest"
+	"f2bc/testdata/bench"
 )
 
 // scattered returns n different IPv4 addresses, sorted.
@@ -56,6 +57,36 @@ func BenchmarkInstall100k(b *testing.B) {
 		sends := finished(want)
 		inFresh(b, func(ns *netnstest.Namespace) { ns.Do(func() { bareSend(b, sends) }) })
 	})
+}
+
+// BenchmarkCompareInstall prints the same side by side.
+func BenchmarkCompareInstall(b *testing.B) {
+	want := scattered(100_000)
+	name := filepath.Join(b.TempDir(), "batch")
+	writeBatch(b, name, want)
+	sends := finished(want)
+	side := func(name string, f func(*netnstest.Namespace)) bench.Side {
+		return bench.Side{Name: name, Run: func() time.Duration {
+			ns := netnstest.New(b)
+			start := time.Now()
+			f(ns)
+			took := time.Since(start)
+			ns.Close()
+			time.Sleep(time.Second) // the kernel takes the old one apart in its own time
+			return took
+		}}
+	}
+	ours := side("f2bc", func(ns *netnstest.Namespace) {
+		k := open(b, ns)
+		defer k.Close()
+		if r := converge(b, ns, k, want); r.Added != len(want) {
+			b.Fatalf("added %d", r.Added)
+		}
+	})
+	for b.Loop() {
+		bench.Compare(b, "100,000 routes installed", 5, ours, side("ip -force -batch", func(ns *netnstest.Namespace) { ns.Run("ip", "-force", "-batch", name) }), "at most 0.33")
+		bench.Compare(b, "100,000 routes installed", 5, ours, side("bare netlink", func(ns *netnstest.Namespace) { ns.Do(func() { bareSend(b, sends) }) }), "at most 1.3")
+	}
 }
 
 // inFresh measures f in one new namespace after another. The kernel takes the
