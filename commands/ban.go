@@ -108,7 +108,7 @@ func done(word string, good, invalid, refused int) error {
 }
 
 func (b *banner) batch(whole context.Context, inputs []input) error {
-	ctx, cancel := context.WithTimeout(whole, storeTime+perFact*time.Duration(len(inputs)))
+	ctx, cancel := b.within(whole, len(inputs))
 	defer cancel()
 	if err := b.learnNever(ctx); err != nil {
 		return err
@@ -153,13 +153,4 @@ func (b *banner) learnNever(ctx context.Context) (err error) {
 		b.never = &neverBan{private: b.cfg.AllowPrivate}
 	}
 	return nil
-}
-
-// ago is how long ago at was by the local clock, which is how the store wants a past time. A time in the future was
-// just now.
-func ago(at time.Time) time.Duration {
-	if at.IsZero() {
-		return 0
-	}
-	return max(time.Since(at), time.Microsecond)
 }

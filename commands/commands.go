@@ -29,7 +29,7 @@ Flags come before arguments. PREFIX is an address or CIDR, IPv4 or IPv6; - reads
 standard input, one a line, # begins a comment.
 
 Exit codes:
-   0    done
+   0    done; for ban and unban --own also: kept on this host until the store takes it
    1    failed
    2    usage, invalid input or invalid configuration; the valid prefixes of the call are done
    3    refused: at least one prefix must never be banned

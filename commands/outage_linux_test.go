@@ -84,7 +84,7 @@ func BenchmarkCompareOutage(b *testing.B) {
 		}
 		facts = append(facts, store.Fact{Prefix: p, Reason: "sshd", Bantime: store.Forever})
 	}
-	if err := outbox.Add(b.Context(), facts, 0); err != nil {
+	if err := outbox.Add(b.Context(), facts, time.Time{}); err != nil {
 		b.Fatal(err)
 	}
 	server := mariadbtest.New(b)

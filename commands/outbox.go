@@ -21,6 +21,9 @@ const (
 	// runs all actions of all jails one after the other.
 	storeTime = 1500 * time.Millisecond
 
+	// embeddedTime is the same for an embedded store: the outbox is on the same disk and no faster.
+	embeddedTime = 20 * time.Second
+
 	// perFact is added for each fact of a long list.
 	perFact = time.Millisecond
 
@@ -62,6 +65,15 @@ func (s *sender) close() {
 	if s.kept > 0 {
 		s.p.out.fail(fmt.Errorf("%s in the outbox until the store takes them: %w", counted(s.kept, "fact waits", "facts wait"), s.away))
 	}
+}
+
+// within bounds ctx by the time that the store has to take n facts.
+func (s *sender) within(ctx context.Context, n int) (context.Context, context.CancelFunc) {
+	limit := storeTime
+	if dsn, err := store.ParseDSN(s.cfg.DSN); err == nil && dsn.Path != "" {
+		limit = embeddedTime
+	}
+	return context.WithTimeout(ctx, limit+perFact*time.Duration(n))
 }
 
 // open returns the store, nil when it is away.
@@ -121,7 +133,7 @@ func (s *sender) send(ctx context.Context, facts []store.Fact, at time.Time) err
 		return nil
 	}
 	if st := s.open(ctx); st != nil {
-		err := st.Stamp(ctx, facts, ago(at))
+		err := st.Stamp(ctx, facts, at)
 		if err == nil {
 			err = st.Write(ctx, facts)
 		}
@@ -155,7 +167,7 @@ func (s *sender) keep(facts []store.Fact, at time.Time) error {
 	}
 	if err == nil {
 		defer outbox.Close()
-		err = outbox.Add(ctx, facts, ago(at))
+		err = outbox.Add(ctx, facts, at)
 	}
 	if err != nil {
 		return fmt.Errorf("neither the store nor the outbox took %s: %w; %w", counted(len(facts), "fact", "facts"), s.away, err)
@@ -205,7 +217,9 @@ func (p *process) deliverFrom(ctx context.Context, cfg *config, st *store.Store,
 	}
 	outbox, err := store.OpenOutbox(ctx, dir)
 	if err != nil {
-		p.out.fail(err)
+		if ctx.Err() == nil {
+			p.out.fail(err)
+		}
 		return
 	}
 	defer outbox.Close()
@@ -216,7 +230,7 @@ func (p *process) deliverFrom(ctx context.Context, cfg *config, st *store.Store,
 	for _, rejected := range d.Aside {
 		p.out.fail(fmt.Errorf("set aside, the store will never take it: %w", rejected))
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil { // short of time it is no failure: the next command goes on
 		p.out.fail(fmt.Errorf("deliver what waits in the outbox: %w", err))
 	}
 }

@@ -29,6 +29,9 @@ otherwise an old report that comes back would revive a ban.`,
 			if err != nil {
 				return err
 			}
+			if !p.out.terminal {
+				return nil // cron would mail it every day
+			}
 			p.out.say("%s and %s deleted", counted(pruned.Events, "event", "events"), counted(pruned.Reports, "report", "reports"))
 			return nil
 		},

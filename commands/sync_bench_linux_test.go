@@ -106,7 +106,7 @@ func bannedStore(b *testing.B, n int) (dsn string, st *store.Store) {
 		binary.BigEndian.PutUint32(bytes[:], a)
 		facts = append(facts, store.Fact{Prefix: netip.PrefixFrom(netip.AddrFrom4(bytes), 32), Source: "web1", Reason: "sshd", Bantime: store.Forever})
 	}
-	if err := st.Stamp(b.Context(), facts[:1], 0); err != nil {
+	if err := st.Stamp(b.Context(), facts[:1], time.Time{}); err != nil {
 		b.Fatal(err)
 	}
 	for i := range facts {
@@ -181,7 +181,7 @@ func BenchmarkCompareMillion(b *testing.B) {
 		took, peak := h.measure("sync-routes")
 		bench.Print("1,000,000 bans in MariaDB installed by f2bc sync-routes: %v, %s (goal: at most 400 MiB)", took.Round(10*time.Millisecond), peak)
 		fact := []store.Fact{{Prefix: netip.MustParsePrefix("203.0.113.6/32"), Source: "web1", Reason: "sshd", Bantime: store.Forever}}
-		if err := errors.Join(st.Stamp(b.Context(), fact, 0), st.Write(b.Context(), fact)); err != nil {
+		if err := errors.Join(st.Stamp(b.Context(), fact, time.Time{}), st.Write(b.Context(), fact)); err != nil {
 			b.Fatal(err)
 		}
 		took, peak = h.measure("sync-routes")

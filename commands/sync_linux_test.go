@@ -84,7 +84,7 @@ func TestLockout(t *testing.T) {
 	} {
 		facts = append(facts, store.Fact{Prefix: netip.MustParsePrefix(p), Source: "thief", Reason: "test", Bantime: store.Forever, Forced: strings.HasSuffix(p, "/12") || strings.HasSuffix(p, "/46")})
 	}
-	if err := st.Stamp(t.Context(), facts, 0); err != nil {
+	if err := st.Stamp(t.Context(), facts, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := st.Write(t.Context(), facts); err != nil {

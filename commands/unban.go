@@ -97,7 +97,7 @@ func (p *process) unbanOwn(ctx context.Context, s *sender, o unbanOptions) error
 	u := &unbanner{p: p, cfg: s.cfg, o: o}
 	defer s.close()
 	invalid, err := p.eachBatch(ctx, o.prefixes, func(inputs []input) error {
-		ctx, cancel := context.WithTimeout(ctx, storeTime+perFact*time.Duration(len(inputs)))
+		ctx, cancel := s.within(ctx, len(inputs))
 		defer cancel()
 		err := s.send(ctx, u.facts(inputs), time.Time{})
 		if u.st = s.st; err == nil && u.st != nil {
@@ -171,7 +171,7 @@ func (u *unbanner) batch(ctx context.Context, inputs []input) error {
 		return err
 	}
 	facts := u.facts(inputs)
-	if err := u.st.Stamp(ctx, facts, 0); err != nil {
+	if err := u.st.Stamp(ctx, facts, time.Time{}); err != nil {
 		return err
 	}
 	if err := u.st.Write(ctx, facts); err != nil {

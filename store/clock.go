@@ -2,7 +2,11 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -50,4 +54,37 @@ func (s *Store) Now(ctx context.Context) (Time, error) {
 	}
 	s.clock.set(asked, now)
 	return s.clock.now(), nil
+}
+
+// clockSlack is how far two clocks may be apart and count as equal, and how far their distance may seem to move.
+const clockSlack = time.Second
+
+// dated returns the store's time for a local one: the same whenever it is asked, since fail2ban reports a ban and its
+// prolongation by two processes at the same time, and the longer of two reports stands only where their times are equal.
+// So the distance of the clocks, which no two measurements find alike, is kept until it moves by more than the slack.
+func (s *Store) dated(local Time) Time {
+	now := s.clock.now()
+	t := local + s.distance(now-TimeOf(time.Now()))
+	if t > now.Add(clockSlack) {
+		t = now // the future cannot have happened
+	}
+	return max(t, 1)
+}
+
+func (s *Store) distance(measured Time) (kept Time) {
+	if s.Embedded() {
+		return 0
+	}
+	file := filepath.Join(s.stateDir, "clock-distance")
+	if text, err := os.ReadFile(file); s.stateDir != "" && err == nil {
+		µs, _ := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64) // what is torn counts as none
+		kept = Time(µs)
+	}
+	if moved := measured - kept; moved <= Time(clockSlack.Microseconds()) && -moved <= Time(clockSlack.Microseconds()) {
+		return kept
+	}
+	if s.stateDir != "" && os.MkdirAll(s.stateDir, 0o700) == nil {
+		os.WriteFile(file, fmt.Appendln(nil, int64(measured)), 0o600) // advice: without it equal times may differ
+	}
+	return measured
 }

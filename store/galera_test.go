@@ -167,7 +167,7 @@ func (w *galeraWriter) run(t *testing.T, s *Store, r *rand.Rand, stop <-chan str
 		}
 		// The time does not depend on the machine; what takes this long has failed.
 		ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
-		err := s.Stamp(ctx, facts, 0)
+		err := s.Stamp(ctx, facts, time.Time{})
 		if err == nil {
 			err = s.Write(ctx, facts)
 		}
@@ -265,9 +265,9 @@ func (g *galera) unbanElsewhere(t *testing.T) {
 	for i := range 40 {
 		prefix := fmt.Sprintf("192.0.2.%d/32", i)
 		ban, unban := []Fact{report(prefix, "web1", 0, Forever)}, []Fact{lift(prefix, "", "", 0)}
-		check(t, ahead.Stamp(t.Context(), ban, 0))
+		check(t, ahead.Stamp(t.Context(), ban, time.Time{}))
 		check(t, ahead.Write(t.Context(), ban))
-		check(t, behind.Stamp(t.Context(), unban, 0))
+		check(t, behind.Stamp(t.Context(), unban, time.Time{}))
 		check(t, behind.Write(t.Context(), unban))
 		if got := banned(t, third, Filter{}); got != "" {
 			t.Fatal("still banned:", got)

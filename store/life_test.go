@@ -68,7 +68,7 @@ func TestAdopt(t *testing.T) {
 
 	// Lift some, exactly and widely, prune, adopt again: what was lifted stays so.
 	lifts := []Fact{lift("198.51.100.0/32", "adopted", "sshd", 0), lift("198.51.101.0/24", "", "", 0)}
-	check(t, s.Stamp(t.Context(), lifts, 0))
+	check(t, s.Stamp(t.Context(), lifts, time.Time{}))
 	check(t, s.Write(t.Context(), lifts))
 	_, err = s.Prune(t.Context())
 	check(t, err)

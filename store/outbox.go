@@ -46,6 +46,7 @@ CREATE TABLE IF NOT EXISTS fact (
   boot    TEXT    NOT NULL,           -- boot id
   uptime  INTEGER NOT NULL,           -- µs of CLOCK_BOOTTIME
   after   INTEGER NOT NULL,           -- µs by the store's clock
+  dated   INTEGER NOT NULL,           -- whether it was given its time, as fail2ban gives it
   error   TEXT    NOT NULL DEFAULT ''   -- why the store will never take it
 );
 CREATE INDEX IF NOT EXISTS fact_waiting ON fact (error, seq)`
@@ -75,19 +76,21 @@ func OutboxPath(dir string) string { return filepath.Join(dir, "outbox.db") }
 // Close closes the outbox.
 func (o *Outbox) Close() error { return o.db.Close() }
 
-// Add keeps facts that the store could not be given, which happened ago by the local clock. When it returns without an
-// error they survive a power cut. A fact without a source is this host's, whatever it is called when it is delivered.
-func (o *Outbox) Add(ctx context.Context, facts []Fact, ago time.Duration) error {
+// Add keeps facts that the store could not be given, which happened at that time by the local clock, or now where at is
+// zero. When it returns without an error they survive a power cut. A fact without a source is this host's, whatever it is called when it is delivered.
+func (o *Outbox) Add(ctx context.Context, facts []Fact, at time.Time) error {
 	boot, uptime := bootClock()
-	made, uptime := time.Now().Add(-ago).UnixMicro(), uptime-ago.Microseconds()
+	now := time.Now().UnixMicro()
+	made := now
 	var after Time
-	if ago == 0 { // what happened in the past may well have been before
-		newest, _, err := newestTaken(o.dir, "")
-		if err != nil {
-			return fmt.Errorf("write to the outbox: %w", err)
-		}
+	if dated := !at.IsZero(); dated { // then it may well have been before what was taken, too
+		made = min(at.UnixMicro(), now)
+	} else if newest, _, err := newestTaken(o.dir, ""); err != nil {
+		return fmt.Errorf("write to the outbox: %w", err)
+	} else {
 		after = newest.At
 	}
+	uptime -= now - made
 	err := o.transact(ctx, func(tx *sql.Tx) error {
 		var waiting int
 		query := "SELECT COUNT(*) FROM (SELECT 1 FROM fact WHERE error = '' LIMIT ?)"
@@ -98,15 +101,15 @@ func (o *Outbox) Add(ctx context.Context, facts []Fact, ago time.Duration) error
 			return ErrOutboxFull
 		}
 		insert, err := tx.PrepareContext(ctx, `
-INSERT INTO fact (lift, addr, len, source, reason, bantime, forced, at, made, boot, uptime, after)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+INSERT INTO fact (lift, addr, len, source, reason, bantime, forced, at, made, boot, uptime, after, dated)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 		if err != nil {
 			return err
 		}
 		defer insert.Close()
 		for _, f := range facts {
 			_, err := insert.ExecContext(ctx, f.Lift, f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Source), []byte(f.Reason),
-				int64(f.Bantime), f.Forced, int64(f.At), made, boot, uptime, int64(after))
+				int64(f.Bantime), f.Forced, int64(f.At), made, boot, uptime, int64(after), !at.IsZero())
 			if err != nil {
 				return err
 			}
@@ -243,6 +246,7 @@ type waiting struct {
 	seq, made, uptime int64
 	boot              string
 	after             Time
+	dated             bool
 }
 
 // fix returns the oldest waiting facts, each with a source and with a time that it keeps.
@@ -273,7 +277,12 @@ func (o *Outbox) fix(ctx context.Context, st *Store, source string) ([]waiting, 
 			if w.boot == boot && boot != "" {
 				age = uptime - w.uptime
 			}
-			w.At = max(now-Time(max(age, 0)), min(w.after+1, now.Add(maxAhead)), 1)
+			stepped := time.Duration(local-w.made-age) * time.Microsecond
+			if w.dated && stepped.Abs() < clockSlack {
+				w.At = st.dated(Time(w.made)) // as if it had been delivered at once
+			} else {
+				w.At = max(now-Time(max(age, 0)), min(w.after+1, now.Add(maxAhead)), 1)
+			}
 			// Another delivery at the same time may have been first: then its time holds.
 			query := "UPDATE fact SET at = CASE at WHEN 0 THEN ? ELSE at END WHERE seq = ? RETURNING at"
 			err := tx.QueryRowContext(ctx, query, int64(w.At), w.seq).Scan(&w.At)
@@ -292,7 +301,7 @@ func (o *Outbox) fix(ctx context.Context, st *Store, source string) ([]waiting, 
 }
 
 func (o *Outbox) read(ctx context.Context, where string, args ...any) (batch []waiting, err error) {
-	query := "SELECT lift, addr, len, source, reason, bantime, forced, at, seq, made, uptime, boot, after FROM fact WHERE " + where
+	query := "SELECT lift, addr, len, source, reason, bantime, forced, at, seq, made, uptime, boot, after, dated FROM fact WHERE " + where
 	err = retry(ctx, func(ctx context.Context) error {
 		batch = nil
 		rows, err := o.db.QueryContext(ctx, query, args...)
@@ -304,7 +313,7 @@ func (o *Outbox) read(ctx context.Context, where string, args ...any) (batch []w
 			var w waiting
 			var addr, source, reason []byte
 			var bits int
-			err := rows.Scan(&w.Lift, &addr, &bits, &source, &reason, &w.Bantime, &w.Forced, &w.At, &w.seq, &w.made, &w.uptime, &w.boot, &w.after)
+			err := rows.Scan(&w.Lift, &addr, &bits, &source, &reason, &w.Bantime, &w.Forced, &w.At, &w.seq, &w.made, &w.uptime, &w.boot, &w.after, &w.dated)
 			if err != nil {
 				return err
 			}

@@ -35,10 +35,10 @@ func TestOutbox(t *testing.T) {
 		check(t, o.Add(t.Context(), []Fact{
 			report("192.0.2.1/32", "", 0, Forever), // of this host, whatever it is called
 			report("192.0.2.2/32", "web7", 0, time.Hour),
-		}, 0))
-		check(t, o.Add(t.Context(), []Fact{report("192.0.2.3/32", "web1", 0, Forever)}, 20*time.Minute))
-		check(t, o.Add(t.Context(), []Fact{report("192.0.2.4/32", "web1", 0, Forever), lift("192.0.2.4/32", "web1", "sshd", 0)}, 0))
-		check(t, o.Add(t.Context(), []Fact{report("192.0.2.5/32", "web1", 0, Forever)}, 0))
+		}, time.Time{}))
+		check(t, o.Add(t.Context(), []Fact{report("192.0.2.3/32", "web1", 0, Forever)}, time.Now().Add(-20*time.Minute)))
+		check(t, o.Add(t.Context(), []Fact{report("192.0.2.4/32", "web1", 0, Forever), lift("192.0.2.4/32", "web1", "sshd", 0)}, time.Time{}))
+		check(t, o.Add(t.Context(), []Fact{report("192.0.2.5/32", "web1", 0, Forever)}, time.Time{}))
 		wantState(t, o, 6, 0)
 
 		// The wall clock is stepped by an hour: the machine's own clock knows better.
@@ -78,19 +78,48 @@ func TestOutboxOnce(t *testing.T) {
 		s := initStore(t, options)
 		dir := t.TempDir()
 		o := openOutbox(t, dir)
-		check(t, o.Add(t.Context(), []Fact{report("192.0.2.1/32", "web1", 0, Forever)}, 0))
+		check(t, o.Add(t.Context(), []Fact{report("192.0.2.1/32", "web1", 0, Forever)}, time.Time{}))
 		batch, err := o.fix(t.Context(), s, "web1")
 		check(t, err)
 		check(t, s.Write(t.Context(), []Fact{batch[0].Fact})) // and the machine dies
 
 		unban := []Fact{lift("192.0.2.1/32", "", "", 0)}
-		check(t, s.Stamp(t.Context(), unban, 0))
+		check(t, s.Stamp(t.Context(), unban, time.Time{}))
 		check(t, s.Write(t.Context(), unban))
 		o = openOutbox(t, dir)
 		wantState(t, o, 1, 0)
 		_, err = o.Deliver(t.Context(), s, "web1")
 		check(t, err)
 		wantBanned(t, s, "")
+	})
+}
+
+// TestOutboxDated: fail2ban's ban and its prolongation have the same time, whichever of them had to wait.
+func TestOutboxDated(t *testing.T) {
+	onEngines(t, func(t *testing.T, options Options) {
+		options.StateDir = t.TempDir()
+		at := time.Now().Add(-3 * time.Second)
+		short, long := report("192.0.2.1/32", "web1", 0, time.Minute), report("192.0.2.1/32", "web1", 0, time.Hour)
+		var times []Time
+		for round := range 6 {
+			s := initStore(t, options)
+			o := openOutbox(t, options.StateDir)
+			direct, late := []Fact{short}, []Fact{long}
+			if round%2 == 0 {
+				direct, late = late, direct
+			}
+			check(t, o.Add(t.Context(), late, at))
+			check(t, s.Stamp(t.Context(), direct, at))
+			check(t, s.Write(t.Context(), direct))
+			_, err := o.Deliver(t.Context(), s, "web1")
+			check(t, err)
+			bans, err := s.List(t.Context(), Filter{})
+			check(t, err)
+			times = append(times, bans[0].First)
+			if bans[0].First != times[0] || bans[0].Expires != bans[0].First.Add(time.Hour) {
+				t.Fatalf("round %d: %+v, times %v", round, bans, times)
+			}
+		}
 	})
 }
 
@@ -105,7 +134,7 @@ func TestOutboxAfter(t *testing.T) {
 	ban := []Fact{report("192.0.2.1/32", "web1", now.Add(5*time.Second), Forever)}
 	check(t, s.Write(t.Context(), ban))
 	check(t, NoteTaken(dir, s, ban))
-	check(t, o.Add(t.Context(), []Fact{lift("192.0.2.1/32", "web1", "sshd", 0)}, 0))
+	check(t, o.Add(t.Context(), []Fact{lift("192.0.2.1/32", "web1", "sshd", 0)}, time.Time{}))
 	_, err = o.Deliver(t.Context(), s, "web1")
 	check(t, err)
 	wantBanned(t, s, "")
@@ -129,7 +158,7 @@ func TestOutboxTogether(t *testing.T) {
 				a := f.Prefix.Addr().As4()
 				a[2], a[3] = byte(i), byte(j)
 				f.Prefix = prefix4(a)
-				if err := o.Add(t.Context(), []Fact{f}, 0); err != nil {
+				if err := o.Add(t.Context(), []Fact{f}, time.Time{}); err != nil {
 					t.Error(err)
 				}
 				if _, err := o.Deliver(t.Context(), s, "web1"); err != nil {
@@ -154,7 +183,7 @@ func TestOutboxAside(t *testing.T) {
 	check(t, err)
 	o := openOutbox(t, t.TempDir())
 	check(t, o.Add(t.Context(), []Fact{
-		report("192.0.2.1/32", "web1", 0, Forever), report("192.0.2.2/32", "web9", 0, Forever), report("192.0.2.3/32", "web1", 0, Forever)}, 0))
+		report("192.0.2.1/32", "web1", 0, Forever), report("192.0.2.2/32", "web9", 0, Forever), report("192.0.2.3/32", "web1", 0, Forever)}, time.Time{}))
 	d, err := o.Deliver(t.Context(), s, "web1")
 	check(t, err)
 	if d.Delivered != 2 || len(d.Aside) != 1 {
@@ -170,7 +199,7 @@ func TestOutboxAway(t *testing.T) {
 	check(t, server.Start())
 	s := initStore(t, Options{DSN: server.DSN(server.Database(t))})
 	o := openOutbox(t, t.TempDir())
-	check(t, o.Add(t.Context(), []Fact{report("192.0.2.1/32", "web1", 0, Forever)}, 0))
+	check(t, o.Add(t.Context(), []Fact{report("192.0.2.1/32", "web1", 0, Forever)}, time.Time{}))
 	_, err := s.db.Exec("RENAME TABLE report TO elsewhere")
 	check(t, err)
 	if _, err := o.Deliver(t.Context(), s, "web1"); err == nil {
@@ -198,9 +227,9 @@ func TestOutboxBound(t *testing.T) {
 	o := openOutbox(t, t.TempDir())
 	_, err := o.db.Exec(`
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
-INSERT INTO fact (lift, addr, len, source, reason, bantime, forced, at, made, boot, uptime, after) SELECT 0, X'C0000201', 32, X'77', X'78', 1000, 0, 0, i, '', 0, 0 FROM n`)
+INSERT INTO fact (lift, addr, len, source, reason, bantime, forced, at, made, boot, uptime, after, dated) SELECT 0, X'C0000201', 32, X'77', X'78', 1000, 0, 0, i, '', 0, 0, 0 FROM n`)
 	check(t, err)
-	if err := o.Add(t.Context(), []Fact{report("192.0.2.1/32", "web1", 0, Forever)}, 0); !errors.Is(err, ErrOutboxFull) {
+	if err := o.Add(t.Context(), []Fact{report("192.0.2.1/32", "web1", 0, Forever)}, time.Time{}); !errors.Is(err, ErrOutboxFull) {
 		t.Error(err)
 	}
 }
@@ -221,7 +250,7 @@ func TestOutboxWrongName(t *testing.T) {
 	o := openOutbox(t, t.TempDir())
 	forced := report("192.0.2.2/32", "", 0, Forever)
 	forced.Forced = true
-	check(t, o.Add(t.Context(), []Fact{report("192.0.2.1/32", "", 0, Forever), forced, report("192.0.2.3/32", "web2", 0, Forever)}, 0))
+	check(t, o.Add(t.Context(), []Fact{report("192.0.2.1/32", "", 0, Forever), forced, report("192.0.2.3/32", "web2", 0, Forever)}, time.Time{}))
 	if d, err := o.Deliver(t.Context(), s, "web1.example"); !errors.Is(err, ErrNotOwn) || d.Delivered != 0 {
 		t.Errorf("under a wrong name: %+v, %v", d, err)
 	}

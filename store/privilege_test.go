@@ -82,7 +82,7 @@ func TestOwnAccount(t *testing.T) {
 		s := f.open(t, name)
 		ctx := t.Context()
 		write := func(s *Store, facts ...Fact) error {
-			if err := s.Stamp(ctx, facts, 0); err != nil {
+			if err := s.Stamp(ctx, facts, time.Time{}); err != nil {
 				return err
 			}
 			return s.Write(ctx, facts)

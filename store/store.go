@@ -26,7 +26,7 @@ type Options struct {
 	Password     string                           // overrides the password in the DSN
 	PasswordFile string                           // read at every connect, so that a password can be changed; overrides the one in the DSN
 	SSH          string                           // user@host or an alias of ~/.ssh/config: the hosts of the DSN are reached from there
-	StateDir     string                           // where the last good one of several hosts is remembered; may be empty
+	StateDir     string                           // where the last good host and the distance of the clocks are remembered; may be empty
 	Warn         func(format string, args ...any) // told of rows that make no sense; may be nil
 }
 
@@ -38,6 +38,8 @@ type Store struct {
 	warn   func(format string, args ...any)
 	id     string
 	schema int // of the store, possibly newer than this binary's
+
+	stateDir string // Options.StateDir
 
 	clock   clock
 	pause   atomic.Int64 // until when the fleet is paused, as last read
@@ -98,7 +100,7 @@ func dial(o Options) (*Store, error) {
 	if o.SSH != "" && d.Hosts == nil {
 		return nil, fmt.Errorf("open %v: %w", d, ErrSSH)
 	}
-	s := &Store{dsn: d, warn: o.Warn}
+	s := &Store{dsn: d, warn: o.Warn, stateDir: o.StateDir}
 	if s.warn == nil {
 		s.warn = func(string, ...any) {}
 	}

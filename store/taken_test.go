@@ -15,7 +15,7 @@ func TestRestore(t *testing.T) {
 	dir := t.TempDir()
 	deliver := func(facts ...Fact) {
 		t.Helper()
-		check(t, s.Stamp(t.Context(), facts, 0))
+		check(t, s.Stamp(t.Context(), facts, time.Time{}))
 		check(t, s.Write(t.Context(), facts))
 		check(t, NoteTaken(dir, s, facts))
 	}

@@ -110,24 +110,29 @@ const askBatch = 900
 
 // Stamp gives every fact that has no time its time, once: every retry carries it.
 //
-// With a zero ago a fact takes the later of the store's clock and the newest fact that it is about, plus 1 µs, so that
-// it stands whatever the clocks of the hosts and of the cluster's nodes say. Otherwise it happened that long ago by the
-// local clock, and takes the store's clock minus that. It is never in the future of the store's clock by more than a
-// fact may be, and says so by leaving what it is about in force. Nothing is written.
-func (s *Store) Stamp(ctx context.Context, facts []Fact, ago time.Duration) error {
+// Where at is zero a fact takes the later of the store's clock and the newest fact that it is about, plus 1 µs, so that
+// it stands whatever the clocks of the hosts and of the cluster's nodes say. (It is never ahead of the store's clock by
+// more than a fact may be, and then leaves what it is about in force.) Otherwise it happened at that time by the local
+// clock, and takes the store's time for it, the same for the same at. Nothing is written.
+func (s *Store) Stamp(ctx context.Context, facts []Fact, at time.Time) error {
 	now := s.clock.now()
-	for batch := range slices.Chunk(facts, askBatch) {
-		newest := func(Fact) Time { return 0 }
-		if ago == 0 {
-			ahead, err := s.ahead(ctx, now, batch)
-			if err != nil {
-				return fmt.Errorf("read from %v: %w", s.dsn, err)
+	if !at.IsZero() {
+		dated := s.dated(TimeOf(at))
+		for i, f := range facts {
+			if f.At == 0 {
+				facts[i].At = dated
 			}
-			newest = ahead
+		}
+		return nil
+	}
+	for batch := range slices.Chunk(facts, askBatch) {
+		newest, err := s.ahead(ctx, now, batch)
+		if err != nil {
+			return fmt.Errorf("read from %v: %w", s.dsn, err)
 		}
 		for i, f := range batch {
 			if f.At == 0 {
-				batch[i].At = min(max(now-Time(max(ago, 0).Microseconds()), newest(f)+1), now.Add(maxAhead))
+				batch[i].At = min(max(now, newest(f)+1), now.Add(maxAhead))
 			}
 		}
 	}
