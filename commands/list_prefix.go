@@ -27,7 +27,11 @@ func (p *process) listPrefixes(ctx context.Context, cfg *config, st *store.Store
 			if err != nil {
 				return err
 			}
-			rows = append(rows, bearing(in.Prefix, reports, lifts, never, filter, now)...)
+			found := bearing(in.Prefix, reports, lifts, never, filter, now)
+			if len(found) == 0 {
+				p.out.say("%snothing bears on %s", in.place(), bare(in.Prefix))
+			}
+			rows = append(rows, found...)
 			if !never.private && !slices.ContainsFunc(reports, func(r store.Report) bool { return r.Forced }) {
 				if err := notRoutable(in.Prefix); err != nil {
 					p.out.say("%s%v", in.place(), err)

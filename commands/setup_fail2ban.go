@@ -74,7 +74,7 @@ func (p *process) setupFail2banCommand() *cli.Command {
 func (p *process) setupFail2ban(cfg *config, program string) error {
 	command, configLine := `"<f2bc>" <f2bc_args>`, ""
 	if cfg.path == "" {
-		p.out.say("there is no configuration file, so the action names none and fail2ban's bans go to the store on this host alone")
+		p.out.say("there is no configuration file, so the action names none and fail2ban's bans go to the store on this host alone; for a central one write dsn = \"mysql://…\" into %s first", p.place.configFiles()[0])
 	} else {
 		path, err := filepath.Abs(cfg.path)
 		if err != nil {

@@ -11,6 +11,9 @@ type lifts struct {
 	byPrefix map[netip.Prefix][]Fact
 	bits     [2][]int // the prefix lengths that occur, IPv4 and IPv6: only these are looked up
 	named    bool     // some are of one source or reason only
+
+	// The first two bytes of the addresses that are lifted, IPv4 and IPv6: most reports need no further look.
+	maybe [2][1 << 16 / 64]uint64
 }
 
 func (l *lifts) any() bool { return len(l.byPrefix) > 0 }
@@ -22,12 +25,26 @@ func family(p netip.Prefix) int {
 	return 1
 }
 
+// start returns the first two bytes of a.
+func start(a netip.Addr) int {
+	if a.Is4() {
+		b := a.As4()
+		return int(b[0])<<8 | int(b[1])
+	}
+	b := a.As16()
+	return int(b[0])<<8 | int(b[1])
+}
+
 func (l *lifts) add(f Fact) {
 	if l.byPrefix == nil {
 		l.byPrefix = map[netip.Prefix][]Fact{}
 	}
 	l.byPrefix[f.Prefix] = append(l.byPrefix[f.Prefix], f)
 	l.named = l.named || f.Source != "" || f.Reason != ""
+	first := start(f.Prefix.Addr())
+	for i := first; i <= first|0xffff>>min(f.Prefix.Bits(), 16); i++ {
+		l.maybe[family(f.Prefix)][i/64] |= 1 << (i % 64)
+	}
 	bits := &l.bits[family(f.Prefix)]
 	for _, b := range *bits {
 		if b == f.Prefix.Bits() {
@@ -39,6 +56,9 @@ func (l *lifts) add(f Fact) {
 
 // newest returns the time of the newest lift that covers reports of source and reason on p, zero if there is none.
 func (l *lifts) newest(p netip.Prefix, source, reason string) (at Time) {
+	if i := start(p.Addr()); l.maybe[family(p)][i/64]>>(i%64)&1 == 0 {
+		return 0
+	}
 	for _, bits := range l.bits[family(p)] {
 		if bits > p.Bits() {
 			continue

@@ -208,7 +208,7 @@ func (k *rowKey) prefix() (netip.Prefix, error) { return prefixOf(k.addr, k.len)
 func prefixOf(addr []byte, bits int) (netip.Prefix, error) {
 	a, ok := netip.AddrFromSlice(addr)
 	p := netip.PrefixFrom(a, bits)
-	if !ok || !p.IsValid() || p.Masked() != p || a.Is4In6() {
+	if !ok || !p.IsValid() || !p.IsSingleIP() && p.Masked() != p || a.Is4In6() {
 		return netip.Prefix{}, fmt.Errorf("addr %x, len %d: not a masked prefix", addr, bits)
 	}
 	return p, nil
