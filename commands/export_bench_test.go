@@ -21,6 +21,7 @@ import (
 
 // built is the f2bc that people run, not the test's own program.
 func built(b *testing.B) string {
+	b.Setenv("F2BC_STATE_DIR", b.TempDir()) // not the machine's own
 	program := filepath.Join(b.TempDir(), "f2bc")
 	cmd := exec.Command("go", "build", "-o", program, "..")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -62,5 +62,14 @@ func makeStateDir(cfg *config) error {
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return fmt.Errorf("make the state directory: %w; run f2bc as root, or set F2BC_STATE_DIR", err)
 	}
+	info, err := os.Stat(cfg.StateDir)
+	if err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	if info.Mode().Perm()&0o022 != 0 || !trustedOwner(info) {
+		// Who can write into it can plant links there, and withdraw what waits.
+		return invalidf("state directory %s belongs to another user, or others can write into it (mode %04o); run chown and chmod 0700 %s",
+			cfg.StateDir, info.Mode().Perm(), cfg.StateDir)
+	}
 	return nil
 }

@@ -29,3 +29,9 @@ func lockFile(f *os.File) (bool, error) {
 	}
 	return err == nil, err
 }
+
+// trustedOwner reports whether a file belongs to root or to the user who runs f2bc.
+func trustedOwner(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || stat.Uid == 0 || int(stat.Uid) == os.Geteuid()
+}
