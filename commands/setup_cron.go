@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -18,41 +17,22 @@ func (p *process) setupCronCommand() *cli.Command {
 			&cli.BoolFlag{Name: "3cx", Usage: "this host is a 3CX phone system"},
 		}, globalFlags()...),
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			cfg, err := p.configure(c)
+			in, err := p.installation(c, "a cron line")
 			if err != nil {
 				return err
 			}
-			if _, given := globalFlag(c, "dsn"); given {
-				return usagef("--dsn does not belong into a cron line: a password could be read there; write it into a configuration file")
-			}
-			program, err := os.Executable()
-			if err != nil {
-				return fmt.Errorf("find the program itself: %w", err)
-			}
-			return p.setupCron(cfg, program, c.Bool("3cx"))
+			return p.setupCron(in, c.Bool("3cx"))
 		},
 	}
 }
 
-func (p *process) setupCron(cfg *config, program string, threecx bool) error {
-	command := cronWord(program)
-	if cfg.path == "" {
-		p.out.say("there is no configuration file, so the lines name none and follow the store on this host alone")
-	} else {
-		path, err := filepath.Abs(cfg.path)
-		if err != nil {
-			return err
-		}
-		command += " --config " + cronWord(path)
-	}
-	second := hostSecond(cfg.Source)
-	text := "# Printed by f2bc setup cron for " + printable(cfg.Source) + "; save it as /etc/cron.d/f2bc.\n" +
+func (p *process) setupCron(in installation, threecx bool) error {
+	command := cronWord(in.program) + " --config " + cronWord(in.config)
+	second := hostSecond(in.cfg.Source)
+	text := "# Printed by f2bc setup cron for " + printable(in.cfg.Source) + "; save it as /etc/cron.d/f2bc.\n" +
 		"# The second is this host's own: not all hosts shall ask the store in the same one.\n" +
 		"# ip route show table f2bc knows the table by name after:\n" +
-		fmt.Sprintf("# mkdir -p /etc/iproute2/rt_tables.d && echo %d f2bc > /etc/iproute2/rt_tables.d/f2bc.conf\n", cfg.routesSettings().WithDefaults().Table) +
+		fmt.Sprintf("# mkdir -p /etc/iproute2/rt_tables.d && echo %d f2bc > /etc/iproute2/rt_tables.d/f2bc.conf\n", in.cfg.routesSettings().WithDefaults().Table) +
 		fmt.Sprintf("* * * * * root sleep %d; %s sync-routes\n", second, command)
 	if threecx {
 		ini := ""

@@ -2,8 +2,6 @@ package commands
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -35,13 +33,14 @@ actioncheck =
 actionflush = true
 norestored = 1
 
-actionban = COMMAND ban --reason "<name>" --at "<time>" --bantime <bantime> -- "<ip>" || [ $? -eq 3 ]
-actionprolong = COMMAND ban --reason "<name>" --at "<time>" --bantime <bantime> -- "<ip>" || [ $? -eq 3 ]
-actionunban = COMMAND unban --own --reason "<name>" --at "<time>" --bantime <bantime> -- "<ip>"
+actionban = "<f2bc>" --config "<f2bc_config>" <f2bc_args> ban --reason "<name>" --at "<time>" --bantime <bantime> -- "<ip>" || [ $? -eq 3 ]
+actionprolong = "<f2bc>" --config "<f2bc_config>" <f2bc_args> ban --reason "<name>" --at "<time>" --bantime <bantime> -- "<ip>" || [ $? -eq 3 ]
+actionunban = "<f2bc>" --config "<f2bc_config>" <f2bc_args> unban --own --reason "<name>" --at "<time>" --bantime <bantime> -- "<ip>"
 
 [Init]
 f2bc = PROGRAM
-CONFIG# More flags of f2bc itself.
+f2bc_config = CONFIG
+# More flags of f2bc itself.
 f2bc_args =
 timeout = 30
 `
@@ -52,38 +51,17 @@ func (p *process) setupFail2banCommand() *cli.Command {
 		Usage: "print fail2ban's action, for /etc/fail2ban/action.d/f2bc.conf",
 		Flags: globalFlags(),
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			cfg, err := p.configure(c)
+			in, err := p.installation(c, "fail2ban's action")
 			if err != nil {
 				return err
 			}
-			if _, given := globalFlag(c, "dsn"); given {
-				return usagef("--dsn does not belong into fail2ban's action: a password could be read there; write it into a configuration file")
-			}
-			program, err := os.Executable()
-			if err != nil {
-				return fmt.Errorf("find the program itself: %w", err)
-			}
-			return p.setupFail2ban(cfg, program)
+			return p.setupFail2ban(in)
 		},
 	}
 }
 
-func (p *process) setupFail2ban(cfg *config, program string) error {
-	command, configLine := `"<f2bc>" <f2bc_args>`, ""
-	if cfg.path == "" {
-		p.out.say("there is no configuration file, so the action names none and fail2ban's bans go to the store on this host alone; for a central one write dsn = \"mysql://…\" into %s first", p.place.configFiles()[0])
-	} else {
-		path, err := filepath.Abs(cfg.path)
-		if err != nil {
-			return err
-		}
-		command = `"<f2bc>" --config "<f2bc_config>" <f2bc_args>`
-		configLine = "f2bc_config = " + iniValue(path) + "\n"
-	}
-	text := strings.NewReplacer("COMMAND", command, "PROGRAM", iniValue(program), "CONFIG", configLine).Replace(fail2banAction)
+func (p *process) setupFail2ban(in installation) error {
+	text := strings.NewReplacer("PROGRAM", iniValue(in.program), "CONFIG", iniValue(in.config)).Replace(fail2banAction)
 	_, err := fmt.Fprint(p.out.stdout, text)
 	return err
 }

@@ -2,8 +2,6 @@ package commands
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -60,40 +58,21 @@ func (p *process) setupSystemdCommand() *cli.Command {
 		Usage: "print the unit that runs sync-routes --watch, for /etc/systemd/system/f2bc-sync-routes.service",
 		Flags: globalFlags(),
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			cfg, err := p.configure(c)
+			in, err := p.installation(c, "a unit")
 			if err != nil {
 				return err
 			}
-			if _, given := globalFlag(c, "dsn"); given {
-				return usagef("--dsn does not belong into a unit: a password could be read there; write it into a configuration file")
-			}
-			program, err := os.Executable()
-			if err != nil {
-				return fmt.Errorf("find the program itself: %w", err)
-			}
-			return p.setupSystemd(cfg, program)
+			return p.setupSystemd(in)
 		},
 	}
 }
 
-func (p *process) setupSystemd(cfg *config, program string) error {
-	command, extra := systemdWord(program), ""
-	if cfg.path == "" {
-		p.out.say("there is no configuration file, so the unit names none and follows the store on this host alone")
-	} else {
-		path, err := filepath.Abs(cfg.path)
-		if err != nil {
-			return err
-		}
-		command += " --config " + systemdWord(path)
+func (p *process) setupSystemd(in installation) error {
+	command, extra := systemdWord(in.program)+" --config "+systemdWord(in.config), ""
+	if in.cfg.StateDir != "" && in.cfg.StateDir != "/var/lib/f2bc" {
+		extra = "ReadWritePaths=" + systemdWord(in.cfg.StateDir) + "\n"
 	}
-	if cfg.StateDir != "" && cfg.StateDir != "/var/lib/f2bc" {
-		extra = "ReadWritePaths=" + systemdWord(cfg.StateDir) + "\n"
-	}
-	text := strings.NewReplacer("COMMAND", command, "EXTRA", extra, "TABLE", fmt.Sprint(cfg.routesSettings().WithDefaults().Table)).Replace(systemdUnit)
+	text := strings.NewReplacer("COMMAND", command, "EXTRA", extra, "TABLE", fmt.Sprint(in.cfg.routesSettings().WithDefaults().Table)).Replace(systemdUnit)
 	_, err := fmt.Fprint(p.out.stdout, text)
 	return err
 }
