@@ -172,11 +172,7 @@ SELECT 'newest', '',    0,  '',     '',     0,  ` + l.s.newestMark()
 			prefixes[p] = true
 			if table == "lift" {
 				l.lifts.add(Fact{Lift: true, Prefix: p, Source: string(key.source), Reason: string(key.reason), At: at})
-				for banned := range l.bans {
-					if !p.IsSingleIP() && p.Bits() <= banned.Bits() && p.Contains(banned.Addr()) {
-						prefixes[banned] = true
-					}
-				}
+				l.bannedInside(p, prefixes)
 			}
 			return nil
 		})
@@ -193,6 +189,19 @@ SELECT 'newest', '',    0,  '',     '',     0,  ` + l.s.newestMark()
 	}
 	l.seen, l.mark = seen, newest
 	return prefixes, allows, nil
+}
+
+// bannedInside adds the bans inside p. Inside a single address there is none but itself, and an unban of many addresses
+// must not go through all bans for each.
+func (l *Live) bannedInside(p netip.Prefix, to map[netip.Prefix]bool) {
+	if p.IsSingleIP() {
+		return
+	}
+	for banned := range l.bans {
+		if p.Bits() <= banned.Bits() && p.Contains(banned.Addr()) {
+			to[banned] = true
+		}
+	}
 }
 
 // reread asks for the active reports on exactly these prefixes.
