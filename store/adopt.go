@@ -66,7 +66,7 @@ func (s *Store) Adopt(ctx context.Context, o AdoptOptions) (Adoption, error) {
 	if err != nil {
 		return a, fmt.Errorf("adopt table %q: %w", o.Table, withHint(err))
 	}
-	for batch := range slices.Chunk(facts, s.engine.batch) {
+	for batch := range slices.Chunk(facts, batchSize) {
 		fresh, err := s.unknown(ctx, batch)
 		if err == nil {
 			err = s.Write(ctx, fresh)

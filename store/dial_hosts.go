@@ -83,7 +83,7 @@ func (m *mysqlConnector) Connect(ctx context.Context) (driver.Conn, error) {
 				replica.Close()
 			}
 			m.good(host)
-			return &hostConn{mysqlConn: conn, m: m}, nil
+			return &hostConn{mysqlConn: conn, m: m, prepared: map[string]driver.StmtExecContext{}}, nil
 		case replica == nil:
 			replica, replicaHost = conn, host
 		default:
@@ -94,7 +94,7 @@ func (m *mysqlConnector) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, failed
 	}
 	m.good(replicaHost)
-	return &hostConn{mysqlConn: replica, m: m}, nil
+	return &hostConn{mysqlConn: replica, m: m, prepared: map[string]driver.StmtExecContext{}}, nil
 }
 
 // connect connects to one host. Where there are others, it finds out whether this one is read-only; a Galera node that
@@ -200,8 +200,9 @@ type mysqlConn interface {
 // that it is cut off.
 type hostConn struct {
 	mysqlConn
-	m    *mysqlConnector
-	left bool
+	m        *mysqlConnector
+	left     bool
+	prepared map[string]driver.StmtExecContext // by their text
 }
 
 func (c *hostConn) IsValid() bool { return !c.left && c.mysqlConn.IsValid() }
@@ -220,9 +221,27 @@ func (c *hostConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, 
 }
 
 func (c *hostConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	result, err := c.mysqlConn.ExecContext(ctx, query, args)
+	result, err := c.exec(ctx, query, args)
 	c.leave(err)
 	return result, err
+}
+
+// manyKey marks the context of a write of many batches. Their statements are prepared, which spares the server a third of
+// its time. The others are not: a prepared one takes 8 MB of the server until the connection ends, late under --watch.
+type manyKey struct{}
+
+func (c *hostConn) exec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if ctx.Value(manyKey{}) == nil {
+		return c.mysqlConn.ExecContext(ctx, query, args)
+	}
+	if c.prepared[query] == nil {
+		s, err := c.mysqlConn.PrepareContext(ctx, query)
+		if err != nil {
+			return nil, err
+		}
+		c.prepared[query] = s.(driver.StmtExecContext)
+	}
+	return c.prepared[query].ExecContext(ctx, args)
 }
 
 func (c *hostConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {

@@ -56,14 +56,22 @@ func (p *pair) open(o Options) *Store {
 }
 
 // write writes a fact and wants it to be in server i only.
-func (p *pair) write(s *Store, i int) {
+func (p *pair) write(s *Store, i int) { p.writeMany(s, i, 1) }
+
+func (p *pair) writeMany(s *Store, i, n int) {
 	p.t.Helper()
-	p.facts++
-	prefix := fmt.Sprintf("203.0.113.%d/32", p.facts)
-	check(p.t, s.Write(p.t.Context(), []Fact{report(prefix, "web1", 1_700_000_000_000_000, Forever)}))
+	var facts []Fact
+	for range n {
+		p.facts++
+		facts = append(facts, report(fmt.Sprintf("203.0.113.%d/32", p.facts), "web1", 1_700_000_000_000_000, Forever))
+	}
+	check(p.t, s.Write(p.t.Context(), facts))
 	for j, there := range p.stores {
-		if got := strings.Contains(banned(p.t, there, Filter{}), prefix); got != (i == j) {
-			p.t.Errorf("server %d has %s: %v", j, prefix, got)
+		list := " " + banned(p.t, there, Filter{}) + " "
+		for _, f := range facts {
+			if got := strings.Contains(list, " "+f.Prefix.String()+" "); got != (i == j) {
+				p.t.Errorf("server %d has %s: %v", j, f.Prefix, got)
+			}
 		}
 	}
 }
@@ -92,6 +100,16 @@ func TestReadOnlyHost(t *testing.T) {
 	p.write(s, 0)
 	p.wantLast(0)
 	p.write(p.open(o), 0)
+
+	// So do the statements of many batches, which the host that was left had prepared.
+	smallBatches(t)
+	p.writeMany(s, 0, 20)
+	p.set(1, "read_only", 0)
+	p.set(0, "read_only", 1)
+	p.writeMany(s, 1, 20)
+	p.set(0, "read_only", 0)
+	p.set(1, "read_only", 1)
+	p.writeMany(s, 0, 20)
 
 	// Transactions that are read-only by default are found out by the write alone. They are for new connections.
 	p.set(1, "read_only", 0)

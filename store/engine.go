@@ -4,11 +4,11 @@ package store
 type engine struct {
 	dir string // of the migrations
 
-	now    string // the server's clock in µs; empty where that is this machine's clock
-	who    string // the account that writes, as an SQL expression
-	peer   string // the address from which the server sees this connection, as an SQL expression
-	active string // makes the read of the active list use the covering index, whatever the statistics say
-	batch  int    // facts a statement
+	now     string // the server's clock in µs; empty where that is this machine's clock
+	who     string // the account that writes, as an SQL expression
+	peer    string // the address from which the server sees this connection, as an SQL expression
+	active  string // makes the read of the active list use the covering index, whatever the statistics say
+	writers int    // how many write side by side
 
 	recorded  string // the mark in µs, as an SQL expression
 	greatest  string // the name of the function that returns the greatest of its arguments
@@ -26,7 +26,7 @@ var mysqlEngine = engine{
 	who:       "USER()",
 	peer:      "SUBSTRING_INDEX(USER(), '@', -1)",
 	active:    "FORCE INDEX (active)",
-	batch:     2000,
+	writers:   2,
 	greatest:  "GREATEST",
 	recorded:  "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', mark)",
 	afterMark: "mark > TIMESTAMP('1970-01-01') + INTERVAL ? MICROSECOND",
@@ -56,7 +56,7 @@ var sqliteEngine = engine{
 	dir:       "schema/sqlite",
 	peer:      "''",
 	active:    "INDEXED BY report_active",
-	batch:     500,
+	writers:   1,
 	greatest:  "MAX",
 	recorded:  "mark",
 	afterMark: "mark > ?",

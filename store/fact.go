@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"math"
@@ -106,8 +105,10 @@ func (f Fact) check(now Time) error {
 
 // compare orders facts by the key of their row, the order in which every writer locks rows.
 func (f Fact) compare(g Fact) int {
+	if c := f.Prefix.Addr().Compare(g.Prefix.Addr()); c != 0 {
+		return c // nearly always; cmp.Or compares everything
+	}
 	return cmp.Or(
-		bytes.Compare(f.Prefix.Addr().AsSlice(), g.Prefix.Addr().AsSlice()),
 		cmp.Compare(f.Prefix.Bits(), g.Prefix.Bits()),
 		cmp.Compare(f.Source, g.Source),
 		cmp.Compare(f.Reason, g.Reason),

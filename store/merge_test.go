@@ -60,6 +60,7 @@ func randomFacts(r *rand.Rand, now Time) []Fact {
 // TestMergeRule writes the same facts in different orders, in different batches and some several times: the list is
 // the model's, and the rows are the same.
 func TestMergeRule(t *testing.T) {
+	smallBatches(t)
 	rounds := 150
 	if testing.Short() {
 		rounds = 30

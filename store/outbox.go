@@ -251,7 +251,7 @@ type waiting struct {
 
 // fix returns the oldest waiting facts, each with a source and with a time that it keeps.
 func (o *Outbox) fix(ctx context.Context, st *Store, source string) ([]waiting, error) {
-	batch, err := o.read(ctx, "error = '' ORDER BY seq LIMIT ?", st.engine.batch)
+	batch, err := o.read(ctx, "error = '' ORDER BY seq LIMIT ?", batchSize)
 	if err != nil || len(batch) == 0 {
 		return nil, err
 	}

@@ -77,6 +77,7 @@ func (f *fleet) raw(t testing.TB, account string) *sql.DB {
 
 // TestOwnAccount: with its own account a server does all that it has to, and the rest fails clearly.
 func TestOwnAccount(t *testing.T) {
+	smallBatches(t)
 	for _, name := range []string{"web1", "wéb 1.example-x"} {
 		f := newFleet(t, name)
 		s := f.open(t, name)
@@ -119,6 +120,17 @@ func TestOwnAccount(t *testing.T) {
 			}
 		}
 
+		var many []Fact
+		for i := range 20 {
+			many = append(many, report(fmt.Sprintf("192.0.2.%d/32", 100+i), name, 0, time.Hour))
+		}
+		check(t, write(s, many...))
+		for i := range many {
+			many[i] = lift(many[i].Prefix.String(), name, "sshd", 0)
+		}
+		check(t, write(s, many...))
+		wantBanned(t, s, "203.0.113.6/32 2001:db8::1/128")
+
 		// What is its own is written, though another's stands beside it.
 		err := write(s, report("192.0.2.1/32", "web2", 0, Forever), report("192.0.2.2/32", name, 0, Forever))
 		if !errors.Is(err, ErrNotOwn) {
@@ -138,7 +150,7 @@ func TestOwnAccount(t *testing.T) {
 		for _, e := range events {
 			who[e.Who]++
 		}
-		if len(events) != 11 || who["f2bc_admin@127.0.0.1"] != 2 || who[name+"@127.0.0.1"] != 9 {
+		if len(events) != 51 || who["f2bc_admin@127.0.0.1"] != 2 || who[name+"@127.0.0.1"] != 49 {
 			t.Errorf("%d events by %v", len(events), who)
 		}
 		if _, err := f.admin.db.Exec("DELETE FROM event"); !denied(err) {

@@ -99,6 +99,13 @@ func wantBanned(t testing.TB, s *Store, want string) {
 	}
 }
 
+// smallBatches makes a few facts as many batches as a million are, until the test ends.
+func smallBatches(t *testing.T) {
+	was := batchSize
+	batchSize = 3
+	t.Cleanup(func() { batchSize = was })
+}
+
 func TestBanAndLift(t *testing.T) {
 	onEngines(t, func(t *testing.T, o Options) {
 		s := initStore(t, o)

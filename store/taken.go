@@ -121,7 +121,7 @@ func (s *Store) Recall(ctx context.Context, dir string) (recalled int, err error
 			if id, fact, ok := parseTaken(lines.Text()); ok && id == s.id {
 				facts = append(facts, fact)
 			}
-			if len(facts) == s.engine.batch {
+			if len(facts) == batchSize {
 				if err := write(); err != nil {
 					return recalled, err
 				}

@@ -8,7 +8,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
+
+// batchSize is how many facts one transaction writes: many for speed, few so that no other writer waits long.
+var batchSize = 2000 // a variable for tests
 
 // Write merges stamped facts into the store and appends them to the event log. It works in batches, each all or
 // nothing; after an error some may be written, and writing all of them again is harmless.
@@ -22,22 +27,36 @@ func (s *Store) Write(ctx context.Context, facts []Fact) error {
 			return err
 		}
 	}
-	var parts [2][]Fact // own facts first: they are written even where the others are refused
-	for _, f := range slices.SortedFunc(slices.Values(facts), Fact.compare) {
+	own, others := make([]Fact, 0, len(facts)), make([]Fact, 0, len(facts))
+	for _, f := range facts {
 		if s.own(f) {
-			parts[0] = append(parts[0], f)
+			own = append(own, f)
 		} else {
-			parts[1] = append(parts[1], f)
+			others = append(others, f)
 		}
 	}
-	for i, part := range parts {
-		for batch := range slices.Chunk(part, s.engine.batch) {
-			err := s.writeAs(ctx, i == 0, func(ctx context.Context, prefix string) error {
-				return s.transact(ctx, nil, func(tx *sql.Tx) error { return s.merge(ctx, tx, prefix, batch) })
+	for i, part := range [][]Fact{own, others} { // own facts first: they are written even where the others are refused
+		slices.SortFunc(part, Fact.compare)
+		writers, ctx := errgroup.WithContext(ctx)
+		share := max(batchSize, (len(part)+s.engine.writers-1)/s.engine.writers)
+		if share > batchSize {
+			ctx = context.WithValue(ctx, manyKey{}, true)
+		}
+		for stretch := range slices.Chunk(part, share) { // of the keys, so that writers do not meet
+			writers.Go(func() error {
+				for batch := range slices.Chunk(stretch, batchSize) {
+					err := s.writeAs(ctx, i == 0, func(ctx context.Context, prefix string) error {
+						return s.transact(ctx, nil, func(tx *sql.Tx) error { return s.merge(ctx, tx, prefix, batch) })
+					})
+					if err != nil {
+						return fmt.Errorf("write to %v: %w", s.dsn, s.notOwn(ctx, err, s.onlyOwn(batch[0])))
+					}
+				}
+				return nil
 			})
-			if err != nil {
-				return fmt.Errorf("write to %v: %w", s.dsn, s.notOwn(ctx, err, s.onlyOwn(batch[0])))
-			}
+		}
+		if err := writers.Wait(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -58,7 +77,9 @@ func (s *Store) transact(ctx context.Context, options *sql.TxOptions, f func(*sq
 
 // merge writes facts to the tables, or with their prefix to the views.
 func (s *Store) merge(ctx context.Context, tx *sql.Tx, prefix string, facts []Fact) error {
-	var reports, lifts, events [][]any
+	reports := newRows(len(facts), "addr", "len", "source", "reason", "at", "expires", "forced", "longest", "lifted")
+	lifts := newRows(0, "addr", "len", "source", "reason", "at")
+	events := newRows(len(facts), "addr", "len", "at", "source", "reason", "expires", "forced")
 	for _, f := range facts {
 		addr, len := f.Prefix.Addr().AsSlice(), f.Prefix.Bits()
 		source, reason := []byte(f.Source), []byte(f.Reason)
@@ -68,13 +89,13 @@ func (s *Store) merge(ctx context.Context, tx *sql.Tx, prefix string, facts []Fa
 		}
 		switch {
 		case !f.Lift:
-			reports = append(reports, []any{addr, len, source, reason, at, expires, forced, expires, int64(0)})
+			reports.add(addr, len, source, reason, at, expires, forced, expires, int64(0))
 		case f.exact():
-			reports = append(reports, []any{addr, len, source, reason, int64(0), int64(0), int64(0), int64(0), at})
+			reports.add(addr, len, source, reason, int64(0), int64(0), int64(0), int64(0), at)
 		default:
-			lifts = append(lifts, []any{addr, len, source, reason, at})
+			lifts.add(addr, len, source, reason, at)
 		}
-		events = append(events, []any{addr, len, at, source, reason, expires, f.Forced})
+		events.add(addr, len, at, source, reason, expires, f.Forced)
 	}
 
 	// A view cannot tell whether the mark was there before, so through one a replay that changes nothing moves it too.
@@ -82,26 +103,35 @@ func (s *Store) merge(ctx context.Context, tx *sql.Tx, prefix string, facts []Fa
 	if prefix == ownViews {
 		mark, now, move = ", mark", ", SYSDATE(6)", ",\n  mark = VALUES(mark)"
 	}
-	if err := insert(ctx, tx, "INSERT INTO "+prefix+"report (addr, len, source, reason, at, expires, forced, longest, lifted"+mark+")",
-		now, reports, s.engine.mergeReport+move); err != nil {
+	if err := reports.insert(ctx, tx, "INSERT INTO "+prefix+"report", mark, now, s.engine.mergeReport+move); err != nil {
 		return err
 	}
-	if err := insert(ctx, tx, "INSERT INTO "+prefix+"lift (addr, len, source, reason, at"+mark+")",
-		now, lifts, s.engine.mergeLift+move); err != nil {
+	if err := lifts.insert(ctx, tx, "INSERT INTO "+prefix+"lift", mark, now, s.engine.mergeLift+move); err != nil {
 		return err
 	}
-	return insert(ctx, tx, s.engine.insertNew+prefix+"event (addr, len, at, source, reason, expires, forced, who)",
-		", "+s.engine.who, events, "")
+	return events.insert(ctx, tx, s.engine.insertNew+prefix+"event", ", who", ", "+s.engine.who, "")
 }
 
-// insert writes rows in one statement. last is the SQL of what every row ends with.
-func insert(ctx context.Context, tx *sql.Tx, into, last string, rows [][]any, merge string) error {
-	if len(rows) == 0 {
+// rows are what one statement inserts.
+type rows struct {
+	columns []string
+	values  []any // of one row after the other
+}
+
+// newRows makes room for n rows.
+func newRows(n int, columns ...string) rows { return rows{columns, make([]any, 0, n*len(columns))} }
+
+func (r *rows) add(values ...any) { r.values = append(r.values, values...) }
+
+// insert writes the rows in one statement. column and value are the SQL of what every row has besides.
+func (r *rows) insert(ctx context.Context, tx *sql.Tx, into, column, value, merge string) error {
+	if len(r.values) == 0 {
 		return nil
 	}
-	row := "(?" + strings.Repeat(", ?", len(rows[0])-1) + last + ")"
-	query := into + " VALUES\n" + row + strings.Repeat(",\n"+row, len(rows)-1) + merge
-	_, err := tx.ExecContext(ctx, query, slices.Concat(rows...)...)
+	row := "(?" + strings.Repeat(", ?", len(r.columns)-1) + value + ")"
+	query := into + " (" + strings.Join(r.columns, ", ") + column + ") VALUES\n" +
+		row + strings.Repeat(",\n"+row, len(r.values)/len(r.columns)-1) + merge
+	_, err := tx.ExecContext(ctx, query, r.values...)
 	return err
 }
 

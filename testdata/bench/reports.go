@@ -3,6 +3,7 @@ package bench
 import (
 	"database/sql"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -34,6 +35,29 @@ FROM %s`
 			b.Fatal(err)
 		}
 	}
+}
+
+// BareInsert inserts address and length of 1,000,000 prefixes, 2,000 a statement, the least that any writer must do.
+func BareInsert(b *testing.B, db *sql.DB) func() time.Duration {
+	return Timed(b, func() error {
+		if _, err := db.Exec("DROP TABLE IF EXISTS bare"); err != nil {
+			return err
+		}
+		if _, err := db.Exec("CREATE TABLE bare (addr VARBINARY(16) NOT NULL, len INT NOT NULL, PRIMARY KEY (addr, len))"); err != nil {
+			return err
+		}
+		for from := 0; from < 1_000_000; from += 2000 {
+			var query strings.Builder
+			query.WriteString("INSERT INTO bare (addr, len) VALUES")
+			for i := range 2000 {
+				fmt.Fprintf(&query, "%s (X'%08X', 32)", strings.Repeat(",", min(i, 1)), 1<<24+(from+i)*3741)
+			}
+			if _, err := db.Exec(query.String()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // BareSelect reads address and length of the active reports, the least that any reader must do. The hint after the
