@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -114,7 +113,7 @@ func (m *mysqlConnector) connect(ctx context.Context, host mysqlHost) (mysqlConn
 			conn.Close()
 		}
 	}
-	if errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, driver.ErrBadConn) {
+	if err != nil {
 		err = cause.addTo(err)
 	}
 	if err != nil && len(m.hosts) > 1 {
@@ -250,8 +249,8 @@ func (c *hostConn) QueryContext(ctx context.Context, query string, args []driver
 	return rows, err
 }
 
-// connectCause takes the first error that the driver logs while it connects: it returns ErrInvalidConn or ErrBadConn in place of the
-// network's own, or of what TLS says.
+// connectCause takes the first error that the driver logs while it connects: in place of the network's own, or of what TLS
+// says, it returns ErrInvalidConn, ErrBadConn, or where a write failed one that has no name.
 type connectCause chan error
 
 type causeKey struct{}
