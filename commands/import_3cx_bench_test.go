@@ -4,12 +4,9 @@ package commands
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"f2bc/store/mariadbtest"
 	"f2bc/store/threecx/postgrestest"
@@ -27,28 +24,11 @@ func BenchmarkCompareImport3CX(b *testing.B) {
 	}
 	box.store(db.DSN(db.Database(b)))
 	box.run(0, "init")
-	self, err := os.Executable()
-	if err != nil {
-		b.Fatal(err)
-	}
-	program := filepath.Join(box.dir, "f2bc") // TestMain goes by the name
-	if err := os.Symlink(self, program); err != nil {
-		b.Fatal(err)
-	}
-	timed := func(name string, args ...string) (time.Duration, int64) {
-		b.Helper()
-		cmd := exec.Command(name, args...)
-		start := time.Now()
-		if out, err := cmd.CombinedOutput(); err != nil {
-			b.Fatalf("%s: %v\n%.1000s", name, err, out)
-		}
-		return time.Since(start).Round(10 * time.Millisecond), cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss >> 10
-	}
-	args := append([]string{"--config", filepath.Join(box.dir, "f2bc.toml"), "import-3cx", "--since", "1h"}, box.flags...)
-	first, memory := timed(program, args...)
-	again, _ := timed(program, args...)
-	dry, _ := timed(program, append(args, "--dry-run")...)
-	psql, _ := timed("psql", "-Atc", "SELECT * FROM public.eventlog ORDER BY timegenerated", strings.Join(box.flags[1:], " "))
-	bench.Print("import-3cx of %d events into MariaDB: first %v, again %v, --dry-run %v, peak memory %d MB; psql only printing them %v",
-		n, first, again, dry, memory, psql)
+	config := append([]string{built(b), "--config", filepath.Join(box.dir, "f2bc.toml"), "import-3cx", "--since", "1h"}, box.flags...)
+	run := newProgram(b, "f2bc import-3cx", os.DevNull, config...)
+	first, again := run.Run(), run.Run()
+	dry := newProgram(b, "f2bc import-3cx --dry-run", os.DevNull, append(config, "--dry-run")...).Run()
+	psql := newProgram(b, "psql", os.DevNull, "psql", "-Atc", "SELECT * FROM public.eventlog ORDER BY timegenerated", strings.Join(box.flags[1:], " ")).Run()
+	bench.Print("import-3cx of %d events into MariaDB: first %.1f s, again %.1f s, --dry-run %.1f s, peak memory %d MB; psql only printing them %.1f s",
+		n, first.Seconds(), again.Seconds(), dry.Seconds(), run.peak>>10, psql.Seconds())
 }

@@ -235,6 +235,9 @@ func (c *hostConn) exec(ctx context.Context, query string, args []driver.NamedVa
 	}
 	if c.prepared[query] == nil {
 		s, err := c.mysqlConn.PrepareContext(ctx, query)
+		if number(err) == 1461 { // the server holds as many prepared statements as it may
+			return c.mysqlConn.ExecContext(ctx, query, args)
+		}
 		if err != nil {
 			return nil, err
 		}

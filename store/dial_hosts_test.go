@@ -110,6 +110,9 @@ func TestReadOnlyHost(t *testing.T) {
 	p.set(0, "read_only", 0)
 	p.set(1, "read_only", 1)
 	p.writeMany(s, 0, 20)
+	p.set(0, "max_prepared_stmt_count", 0)
+	p.writeMany(p.open(o), 0, 20)
+	p.set(0, "max_prepared_stmt_count", 16382)
 
 	// Transactions that are read-only by default are found out by the write alone. They are for new connections.
 	p.set(1, "read_only", 0)

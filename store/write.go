@@ -27,15 +27,18 @@ func (s *Store) Write(ctx context.Context, facts []Fact) error {
 			return err
 		}
 	}
-	own, others := make([]Fact, 0, len(facts)), make([]Fact, 0, len(facts))
+	parts := make([]Fact, len(facts))
+	own, others := 0, len(facts)
 	for _, f := range facts {
 		if s.own(f) {
-			own = append(own, f)
+			parts[own] = f
+			own++
 		} else {
-			others = append(others, f)
+			others--
+			parts[others] = f
 		}
 	}
-	for i, part := range [][]Fact{own, others} { // own facts first: they are written even where the others are refused
+	for i, part := range [][]Fact{parts[:own], parts[own:]} { // own facts first: they are written even where the others are refused
 		slices.SortFunc(part, Fact.compare)
 		writers, ctx := errgroup.WithContext(ctx)
 		share := max(batchSize, (len(part)+s.engine.writers-1)/s.engine.writers)
