@@ -115,9 +115,21 @@ func (l *Live) take(r Report, err error) {
 	l.bans[r.Prefix] = liveBan{expires: max(b.expires, r.Expires), forced: b.forced || r.Forced}
 }
 
-// readChanges reads the rows that are new within the slack, and returns the prefixes whose bans they may change. It
-// takes up new lifts, and says whether the never-ban list changed.
-func (l *Live) readChanges(ctx context.Context) (prefixes map[netip.Prefix]bool, allows bool, err error) {
+// change is a row that is new within the slack, or what the store says of itself.
+type change struct {
+	table          string
+	value          []byte // an address, or what else the row has
+	len            int
+	source, reason string
+	at             Time
+	mark           int64
+}
+
+func (c change) key() string {
+	return fmt.Sprintf("%s %x/%d %q %q", c.table, c.value, c.len, c.source, c.reason)
+}
+
+func (l *Live) askChanges(ctx context.Context) (changes []change, err error) {
 	after := l.s.engine.afterMark
 	mark := l.s.engine.recorded
 	query := `
@@ -131,54 +143,48 @@ SELECT name,     value, 0,  '',     '',     0,  0 FROM meta WHERE name IN ('id',
 UNION ALL
 SELECT 'newest', '',    0,  '',     '',     0,  ` + l.s.newestMark()
 	from := l.mark - markSlack.Microseconds()
-	prefixes, seen, newest := map[netip.Prefix]bool{}, map[string]int64{}, int64(0)
-	var id, pause string
 	err = retry(ctx, func(ctx context.Context) error {
-		clear(prefixes)
-		clear(seen)
-		allows, pause = false, ""
+		changes = nil
 		return l.s.query(ctx, l.s.db, query, []any{from, from, from}, func(scan scanner) error {
-			var table string
-			var key rowKey
-			var at Time
-			var mark int64
-			if err := scan(&table, &key.addr, &key.len, &key.source, &key.reason, &at, &mark); err != nil {
-				return err
-			}
-			switch table {
-			case "id":
-				id = string(key.addr)
-				return nil
-			case pauseName:
-				pause = string(key.addr)
-				return nil
-			case "newest":
-				newest = mark
-				return nil
-			}
-			row := fmt.Sprintf("%s %x/%d %q %q", table, []byte(key.addr), key.len, []byte(key.source), []byte(key.reason))
-			seen[row] = mark
-			if l.seen[row] == mark {
-				return nil
-			}
-			if table == "allow" {
-				allows = true
-				return nil
-			}
-			p, err := key.prefix()
-			if err != nil {
-				return nil
-			}
-			prefixes[p] = true
-			if table == "lift" {
-				l.lifts.add(Fact{Lift: true, Prefix: p, Source: string(key.source), Reason: string(key.reason), At: at})
-				l.bannedInside(p, prefixes)
-			}
-			return nil
+			var c change
+			err := scan(&c.table, &c.value, &c.len, &c.source, &c.reason, &c.at, &c.mark)
+			changes = append(changes, c)
+			return err
 		})
 	})
+	return changes, err
+}
+
+// readChanges reads the rows that are new within the slack, and returns the prefixes whose bans they may change. It
+// takes up new lifts, and says whether the never-ban list changed.
+func (l *Live) readChanges(ctx context.Context) (prefixes map[netip.Prefix]bool, allows bool, err error) {
+	changes, err := l.askChanges(ctx)
 	if err != nil {
 		return nil, false, err
+	}
+	prefixes, seen := map[netip.Prefix]bool{}, map[string]int64{}
+	var id, pause string
+	var newest int64
+	for _, c := range changes {
+		switch c.table {
+		case "id":
+			id = string(c.value)
+		case pauseName:
+			pause = string(c.value)
+		case "newest":
+			newest = c.mark
+		default:
+			key := c.key()
+			seen[key] = c.mark
+			if l.seen[key] == c.mark {
+				continue
+			}
+			if c.table == "allow" {
+				allows = true
+				continue
+			}
+			l.concern(c, prefixes)
+		}
 	}
 	if id != l.s.id {
 		return nil, false, ErrReplaced
@@ -189,6 +195,19 @@ SELECT 'newest', '',    0,  '',     '',     0,  ` + l.s.newestMark()
 	}
 	l.seen, l.mark = seen, newest
 	return prefixes, allows, nil
+}
+
+// concern adds the prefixes whose bans a new report or lift may change, and takes up a lift.
+func (l *Live) concern(c change, to map[netip.Prefix]bool) {
+	p, err := prefixOf(c.value, c.len)
+	if err != nil {
+		return // a row that makes no sense is about nothing
+	}
+	to[p] = true
+	if c.table == "lift" {
+		l.lifts.add(Fact{Lift: true, Prefix: p, Source: c.source, Reason: c.reason, At: c.at})
+		l.bannedInside(p, to)
+	}
 }
 
 // bannedInside adds the bans inside p. Inside a single address there is none but itself, and an unban of many addresses
