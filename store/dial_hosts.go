@@ -81,8 +81,7 @@ func (m *mysqlConnector) Connect(ctx context.Context) (driver.Conn, error) {
 			if replica != nil {
 				replica.Close()
 			}
-			m.good(host)
-			return &hostConn{mysqlConn: conn, m: m, prepared: map[string]driver.StmtExecContext{}}, nil
+			return m.use(host, conn), nil
 		case replica == nil:
 			replica, replicaHost = conn, host
 		default:
@@ -92,8 +91,7 @@ func (m *mysqlConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	if replica == nil {
 		return nil, failed
 	}
-	m.good(replicaHost)
-	return &hostConn{mysqlConn: replica, m: m, prepared: map[string]driver.StmtExecContext{}}, nil
+	return m.use(replicaHost, replica), nil
 }
 
 // connect connects to one host. Where there are others, it finds out whether this one is read-only; a Galera node that
@@ -164,8 +162,8 @@ func (m *mysqlConnector) order() []int {
 	return order
 }
 
-// good notes which host answered.
-func (m *mysqlConnector) good(host int) {
+// use returns a connection to work with, and notes which host it is to.
+func (m *mysqlConnector) use(host int, conn mysqlConn) driver.Conn {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.first = host
@@ -173,6 +171,7 @@ func (m *mysqlConnector) good(host int) {
 		os.WriteFile(m.file, []byte(m.hosts[host].address+"\n"), 0o600) // it only saves time: it may be lost
 	}
 	m.noted = host
+	return &hostConn{mysqlConn: conn, m: m, prepared: map[string]driver.StmtExecContext{}}
 }
 
 // moveOn makes the next connection try another host first.
