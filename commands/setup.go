@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 )
@@ -28,6 +29,11 @@ type installation struct {
 	cfg     *config
 	program string // this one
 	config  string // the absolute path of the configuration file
+}
+
+// plainWord reports whether a word needs no quotes in a shell or a unit file.
+func plainWord(s string) bool {
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@") == ""
 }
 
 // installation finds out what file, such as "a cron line", must name.

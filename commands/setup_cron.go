@@ -57,7 +57,7 @@ func hostSecond(host string) int {
 
 // cronWord quotes a word for the shell of a cron line, in which a % is a line break unless escaped.
 func cronWord(s string) string {
-	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@") != "" {
+	if !plainWord(s) {
 		s = "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 	}
 	return strings.ReplaceAll(s, "%", `\%`)

@@ -79,7 +79,7 @@ func (p *process) setupSystemd(in installation) error {
 
 // systemdWord quotes a word for a unit file, in which % and $ are expanded.
 func systemdWord(s string) string {
-	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@") == "" {
+	if plainWord(s) {
 		return s
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%", "$", "$$").Replace(s) + `"`
