@@ -208,8 +208,8 @@ type breakingProxy struct {
 	broken func() // called when the limit is reached, before the connection is closed
 }
 
-func newBreakingProxy(t *testing.T, target string, broken func()) *breakingProxy {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func newBreakingProxy(t *testing.T, network, addr, target string, broken func()) *breakingProxy {
+	l, err := net.Listen(network, addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,8 +276,8 @@ func TestStoreGoesAway(t *testing.T) {
 	}
 	killed := make(chan struct{})
 	target := fmt.Sprint("127.0.0.1:", server.Port)
-	proxy := newBreakingProxy(t, target, func() {})
-	killer := newBreakingProxy(t, target, sync.OnceFunc(func() { server.Kill(); close(killed) }))
+	proxy := newBreakingProxy(t, "tcp", "127.0.0.1:0", target, func() {})
+	killer := newBreakingProxy(t, "tcp", "127.0.0.1:0", target, sync.OnceFunc(func() { server.Kill(); close(killed) }))
 	dir := t.TempDir()
 	output := filepath.Join(dir, "list.txt")
 	export := func(proxy *breakingProxy, limit int64) (int, string) {

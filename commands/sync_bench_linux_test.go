@@ -200,7 +200,7 @@ func BenchmarkCompareBanToDrop(b *testing.B) {
 		for i := range bans {
 			attacker.Run("ip", "addr", "add", fmt.Sprintf("198.51.100.%d/24", 100+i), "dev", "eth0")
 		}
-		web2.ns.Do(func() { serveEcho(b, "198.51.100.1:80") })
+		web2.ns.Do(func() { lab.Echo(b, "198.51.100.1:80") })
 		watch := web2.command("sync-routes", "--watch")
 		if err := web2.ns.Start(watch); err != nil {
 			b.Fatal(err)
@@ -247,21 +247,4 @@ func BenchmarkCompareBanToDrop(b *testing.B) {
 		bench.Print("from f2bc ban to the dropped packet under --watch, %d bans: median %v, slowest %v (goal: median at most 1s)", bans,
 			all[bans/2].Round(time.Millisecond), all[bans-1].Round(time.Millisecond))
 	}
-}
-
-func serveEcho(b *testing.B, addr string) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { io.Copy(c, c); c.Close() }()
-		}
-	}()
 }

@@ -226,25 +226,11 @@ func TestHalfAList(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	socket, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	var once sync.Once
 	broken := make(chan struct{})
-	proxy := &breakingProxy{target: fmt.Sprint("127.0.0.1:", db.Port), broken: func() { once.Do(func() { db.Kill(); close(broken) }) }}
+	proxy := newBreakingProxy(t, "unix", filepath.Join(t.TempDir(), "s"), fmt.Sprint("127.0.0.1:", db.Port),
+		sync.OnceFunc(func() { db.Kill(); close(broken) }))
 	proxy.limit.Store(100_000)
-	go func() {
-		for {
-			client, err := socket.Accept()
-			if err != nil {
-				return
-			}
-			go proxy.pass(client)
-		}
-	}()
-	h.Configure("mysql://root@/f2bc1?socket="+socket.Addr().String(), "")
+	h.Configure("mysql://root@/f2bc1?socket="+proxy.Addr().String(), "")
 	_, stderr, code := h.Try("sync-routes")
 	select {
 	case <-broken:

@@ -34,32 +34,9 @@ func scattered(n int) []netip.Prefix {
 	return ps
 }
 
-// BenchmarkInstall100k compares, each in a fresh namespace and on the same
+// BenchmarkCompareInstall compares, each in a fresh namespace and on the same
 // 100,000 addresses: what we do, ip(8) reading a file, and a bare socket
 // that is given finished requests, which is as fast as the kernel takes them.
-func BenchmarkInstall100k(b *testing.B) {
-	want := scattered(100_000)
-	b.Run("ours", func(b *testing.B) {
-		inFresh(b, func(ns *netnstest.Namespace) {
-			k := open(b, ns)
-			if r := converge(b, ns, k, want); r.Added != len(want) {
-				b.Fatalf("added %d", r.Added)
-			}
-			k.Close()
-		})
-	})
-	b.Run("ip-batch", func(b *testing.B) {
-		name := filepath.Join(b.TempDir(), "batch")
-		writeBatch(b, name, want)
-		inFresh(b, func(ns *netnstest.Namespace) { ns.Run("ip", "-force", "-batch", name) })
-	})
-	b.Run("floor", func(b *testing.B) {
-		sends := finished(want)
-		inFresh(b, func(ns *netnstest.Namespace) { ns.Do(func() { bareSend(b, sends) }) })
-	})
-}
-
-// BenchmarkCompareInstall prints the same side by side.
 func BenchmarkCompareInstall(b *testing.B) {
 	want := scattered(100_000)
 	name := filepath.Join(b.TempDir(), "batch")
@@ -86,21 +63,6 @@ func BenchmarkCompareInstall(b *testing.B) {
 	for b.Loop() {
 		bench.Compare(b, "100,000 routes installed", 5, ours, side("ip -force -batch", func(ns *netnstest.Namespace) { ns.Run("ip", "-force", "-batch", name) }), "at most 0.33")
 		bench.Compare(b, "100,000 routes installed", 5, ours, side("bare netlink", func(ns *netnstest.Namespace) { ns.Do(func() { bareSend(b, sends) }) }), "at most 1.3")
-	}
-}
-
-// inFresh measures f in one new namespace after another. The kernel takes the
-// old one apart in its own time, which must not be f's.
-func inFresh(b *testing.B, f func(*netnstest.Namespace)) {
-	for b.Loop() {
-		b.StopTimer()
-		ns := netnstest.New(b)
-		b.StartTimer()
-		f(ns)
-		b.StopTimer()
-		ns.Close()
-		time.Sleep(time.Second)
-		b.StartTimer()
 	}
 }
 

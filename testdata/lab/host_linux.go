@@ -188,25 +188,29 @@ func (h *Host) Rows(args ...string) (rows []map[string]string) {
 	return rows
 }
 
-// Echo serves TCP at addr: what comes in goes back.
+// Echo serves TCP at addr of the host: what comes in goes back.
 func (h *Host) Echo(addr string) {
 	h.t.Helper()
-	h.NS.Do(func() {
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		h.t.Cleanup(func() { l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go func() { io.Copy(c, c); c.Close() }()
+	h.NS.Do(func() { Echo(h.t, addr) })
+}
+
+// Echo serves TCP at addr, in the namespace that it is called in: what comes in goes back.
+func Echo(t testing.TB, addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
 			}
-		}()
-	})
+			go func() { io.Copy(c, c); c.Close() }()
+		}
+	}()
 }
 
 // Dial connects from the host. Brief is long enough for two SYNs.
