@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -73,6 +74,9 @@ type banner struct {
 	o     banOptions
 	never *neverBan
 
+	otherNames []string // on never-ban lists, as this host knows, that are not what is banned
+	asked      bool     // never holds all of the store's list
+
 	banned, refused int
 }
 
@@ -110,47 +114,70 @@ func done(word string, good, invalid, refused int) error {
 func (b *banner) batch(whole context.Context, inputs []input) error {
 	ctx, cancel := b.within(whole, len(inputs))
 	defer cancel()
-	if err := b.learnNever(ctx); err != nil {
-		return err
-	}
+	b.learnNever(ctx, inputs)
 	var facts []store.Fact
 	for _, in := range inputs {
-		if err := b.never.refuse(in.Prefix, b.o.force); err != nil {
-			b.refused++
-			b.p.out.fail(fmt.Errorf("%s%w", in.place(), err))
-			continue
+		if b.allowed(in) {
+			facts = append(facts, store.Fact{
+				Prefix: in.Prefix, Source: b.o.source, Reason: b.o.reason, Bantime: b.o.bantime, Forced: b.o.force && needsForce(in.Prefix),
+			})
 		}
-		if b.never.set.Overlaps(in.Prefix) {
-			b.p.out.say("%s%s holds allowed addresses, which stay free", in.place(), in.Prefix)
-		}
-		facts = append(facts, store.Fact{
-			Prefix: in.Prefix, Source: b.o.source, Reason: b.o.reason, Bantime: b.o.bantime, Forced: b.o.force && needsForce(in.Prefix),
-		})
 	}
 	if whole.Err() != nil {
 		return whole.Err()
 	}
-	if err := b.send(ctx, facts, b.o.at); err != nil {
-		return err
+	var check *store.Check
+	if !b.asked {
+		check = &store.Check{Names: b.otherNames, Facts: func(entries []store.Protected) ([]store.Fact, error) {
+			return b.recheck(ctx, inputs, facts, entries)
+		}}
 	}
-	b.banned += len(facts)
-	return nil
+	sent, err := b.send(ctx, facts, b.o.at, check)
+	b.banned += len(sent)
+	for _, f := range sent {
+		if b.never.set.Overlaps(f.Prefix) {
+			b.p.out.say("%s holds allowed addresses, which stay free", f.Prefix)
+		}
+	}
+	return err
 }
 
-// learnNever asks what must never be banned: the store where it answers, and this host's own list in any case. Whatever
-// goes wrong, the ban is kept, and checked again where it is enforced.
-func (b *banner) learnNever(ctx context.Context) (err error) {
+// allowed reports whether a prefix may be banned, and names it if not.
+func (b *banner) allowed(in input) bool {
+	if err := b.never.refuse(in.Prefix, b.o.force); err != nil {
+		b.refused++
+		b.p.out.fail(fmt.Errorf("%s%w", in.place(), err))
+		return false
+	}
+	return true
+}
+
+// learnNever reads this host's own never-ban list. Whatever goes wrong, the ban is kept, and checked again where it is
+// enforced. The store has a list of its own, of which it tells what bears on a single prefix, or all of it: see recheck. Of a
+// host name there it must know that this host has resolved it, to addresses that are not what is banned.
+func (b *banner) learnNever(ctx context.Context, inputs []input) {
 	if b.never != nil {
-		return nil
+		return
 	}
-	if st := b.open(ctx); st != nil {
-		if b.never, err = b.p.neverBan(ctx, b.cfg, st); err == nil {
-			return nil
-		}
-		b.failed(err)
-	}
-	if b.never, err = b.p.neverBan(ctx, b.cfg, nil); err != nil {
+	var err error
+	if b.never, err = b.p.neverBanOf(ctx, b.cfg, nil); err != nil {
+		b.p.out.say("the never-ban list of this host is not used: %v", err)
 		b.never = &neverBan{private: b.cfg.AllowPrivate}
 	}
-	return nil
+	if len(inputs) == 1 {
+		b.otherNames = b.p.namesBeside(ctx, b.cfg, inputs[0].Prefix)
+	}
+}
+
+// recheck is told what the store has on its never-ban list, and returns those of facts that may be written.
+func (b *banner) recheck(ctx context.Context, inputs []input, facts []store.Fact, entries []store.Protected) ([]store.Fact, error) {
+	never, err := b.p.neverBanOf(ctx, b.cfg, entries)
+	if err != nil {
+		return nil, err
+	}
+	b.never, b.asked = never, len(inputs) > 1
+	return slices.DeleteFunc(facts, func(f store.Fact) bool {
+		i := slices.IndexFunc(inputs, func(in input) bool { return in.Prefix == f.Prefix })
+		return !b.allowed(inputs[i])
+	}), nil
 }

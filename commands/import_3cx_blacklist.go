@@ -109,7 +109,7 @@ func (im *importer) everReported(ctx context.Context, prefix netip.Prefix, reaso
 			return true, nil
 		}
 	}
-	events, err := im.st.History(ctx, prefix, store.Filter{Source: im.o.source, Reason: reason}, maxHistory)
+	events, _, err := im.st.History(ctx, prefix, store.Filter{Source: im.o.source, Reason: reason}, maxHistory)
 	for _, ev := range events {
 		if ev.Prefix == prefix && !ev.Lift && ev.Source == im.o.source && ev.Reason == reason && lastsAsLong(ev.Expires(), e) {
 			return true, nil

@@ -59,6 +59,8 @@ func bearing(prefix netip.Prefix, reports []store.Report, lifts []store.Fact, ne
 		}
 		state := "active"
 		switch {
+		case r.Blocked:
+			state = "blocked"
 		case r.Lifted >= r.At:
 			state = "lifted"
 		case !r.Active(now):
@@ -86,9 +88,12 @@ func bearing(prefix netip.Prefix, reports []store.Report, lifts []store.Fact, ne
 func (p *process) listHistory(ctx context.Context, st *store.Store, o listOptions, filter store.Filter) error {
 	var events []store.Event
 	read := func(prefix netip.Prefix) error {
-		more, err := st.History(ctx, prefix, filter, maxEvents)
+		more, senseless, err := st.History(ctx, prefix, filter, maxEvents)
 		if err != nil {
 			return err
+		}
+		if senseless > 0 {
+			p.out.say("%s left out that no f2bc has written", counted(senseless, "event is", "events are"))
 		}
 		if len(more) == maxEvents {
 			p.out.say("only the newest %d events are shown; narrow them with --since, --source, --reason or a PREFIX", maxEvents)

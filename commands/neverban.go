@@ -88,20 +88,23 @@ type neverBan struct {
 
 // neverBan asks the configuration and the store, if it is not nil, what must never be banned.
 func (p *process) neverBan(ctx context.Context, cfg *config, st *store.Store) (*neverBan, error) {
+	if st == nil {
+		return p.neverBanOf(ctx, cfg, nil)
+	}
+	protected, err := st.NeverBan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p.neverBanOf(ctx, cfg, protected)
+}
+
+// neverBanOf is the configuration's never-ban list together with what the store has said of its own.
+func (p *process) neverBanOf(ctx context.Context, cfg *config, protected []store.Protected) (*neverBan, error) {
 	entries, err := localAllows(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	var protected []store.Protected
-	if st != nil {
-		if protected, err = st.NeverBan(ctx); err != nil {
-			return nil, err
-		}
-	}
 	for _, e := range protected {
-		if e.Entry == "" {
-			continue // a host without an address: its store is on the same machine
-		}
 		entry, err := parseAllow(e.Entry)
 		if err != nil {
 			// Another host's or a newer version's entry must not stop this host.

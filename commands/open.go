@@ -18,7 +18,8 @@ func (p *process) storeOptions(cfg *config) (store.Options, error) {
 		return store.Options{}, cfg.wrongf("%w", store.ErrSSH)
 	}
 	return store.Options{
-		DSN: cfg.DSN, Password: cfg.Password, PasswordFile: cfg.PasswordFile, SSH: cfg.SSH, StateDir: cfg.StateDir, Warn: p.out.say,
+		DSN: cfg.DSN, Password: cfg.Password, PasswordFile: cfg.PasswordFile, SSH: cfg.SSH, Source: cfg.Source,
+		StateDir: cfg.StateDir, Warn: p.out.say,
 	}, nil
 }
 
@@ -41,10 +42,14 @@ func (p *process) openStore(ctx context.Context, cfg *config) (*store.Store, err
 		return nil, err
 	}
 	st, err := store.Open(ctx, options)
-	if err == nil {
-		p.deliver(ctx, cfg, st)
+	if err != nil {
+		return nil, err
 	}
-	return st, err
+	p.deliver(ctx, cfg, st)
+	if err := st.Touch(ctx); err != nil {
+		p.out.say("the store is not told that this host was seen: %v", err)
+	}
+	return st, nil
 }
 
 // sayNewer is for the commands of people: cron and fail2ban would repeat it every minute until all hosts are upgraded.

@@ -76,8 +76,8 @@ func (s *sender) within(ctx context.Context, n int) (context.Context, context.Ca
 	return context.WithTimeout(ctx, limit+perFact*time.Duration(n))
 }
 
-// open returns the store, nil when it is away.
-func (s *sender) open(ctx context.Context) *store.Store {
+// open returns the store, nil when it is away. It is opened when it is first used.
+func (s *sender) open() *store.Store {
 	if s.st != nil || s.away != nil {
 		return s.st
 	}
@@ -87,7 +87,7 @@ func (s *sender) open(ctx context.Context) *store.Store {
 	}
 	options, err := s.p.prepareStore(s.cfg)
 	if err == nil {
-		s.st, err = store.Open(ctx, options)
+		s.st, err = store.Prepare(options)
 	}
 	if err != nil {
 		s.failed(err)
@@ -127,27 +127,28 @@ func (s *sender) knownAway() (text string, ago time.Duration, ok bool) {
 	return text, ago, ok && err == nil
 }
 
-// send writes facts to the store, or keeps them. at is when they happened by the local clock, zero for now.
-func (s *sender) send(ctx context.Context, facts []store.Fact, at time.Time) error {
+// send writes facts to the store, or keeps them, and returns those. at is when they happened by the local
+// clock, zero for now. The store may have something to say of them first, which check is told.
+func (s *sender) send(ctx context.Context, facts []store.Fact, at time.Time, check *store.Check) (sent []store.Fact, err error) {
 	if len(facts) == 0 {
-		return nil
+		return nil, nil
 	}
-	if st := s.open(ctx); st != nil {
-		err := st.Stamp(ctx, facts, at)
+	if st := s.open(); st != nil {
+		given, err := st.Give(ctx, facts, at, check)
 		if err == nil {
-			err = st.Write(ctx, facts)
-		}
-		if err == nil {
-			s.settle(ctx, facts)
-			return nil
+			if st.Blocked() {
+				s.p.out.say("this host is blocked (f2bc host remove): what it reports does not count until f2bc host add %s", s.cfg.Source)
+			}
+			s.settle(ctx, given)
+			return given, nil
 		}
 		foreign := func(f store.Fact) bool { return f.Forced || f.Source != s.cfg.Source }
 		if store.Rejected(err) || errors.Is(err, store.ErrNotOwn) && slices.ContainsFunc(facts, foreign) {
-			return err // waiting would not help
+			return nil, err // waiting would not help
 		}
 		s.failed(err)
 	}
-	return s.keep(facts, at)
+	return facts, s.keep(facts, at)
 }
 
 // keep puts facts into the outbox. A fact that has its time already may have reached the store, and keeps it. Those of
@@ -178,7 +179,9 @@ func (s *sender) keep(facts []store.Fact, at time.Time) error {
 
 // settle notes what the store took, and delivers what waits as far as the time allows.
 func (s *sender) settle(ctx context.Context, facts []store.Fact) {
-	s.p.noteTaken(s.cfg, s.st, facts)
+	if len(facts) > 0 {
+		s.p.noteTaken(s.cfg, s.st, facts)
+	}
 	if _, err := os.Lstat(s.awayFile()); err == nil { // without it nothing waits, and the outbox need not be opened
 		os.Remove(s.awayFile())
 		s.p.deliverFrom(ctx, s.cfg, s.st, s.cfg.StateDir)

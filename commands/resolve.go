@@ -61,6 +61,23 @@ func (p *process) resolve(ctx context.Context, cfg *config, entries []allowEntry
 	return answers
 }
 
+// namesBeside returns the host names that this host has resolved before and that stand for no address in prefix.
+func (p *process) namesBeside(ctx context.Context, cfg *config, prefix netip.Prefix) (names []string) {
+	hosts := map[string]bool{}
+	kept := p.readAnswers(cfg)
+	for host := range kept {
+		hosts[host] = true
+	}
+	answers, _ := lookupAll(ctx, hosts)
+	for host, addrs := range kept {
+		addrs = append(addrs, answers[host]...)
+		if !slices.ContainsFunc(addrs, prefix.Contains) {
+			names = append(names, host)
+		}
+	}
+	return names
+}
+
 func lookupAll(ctx context.Context, hosts map[string]bool) (answers map[string][]netip.Addr, failures map[string]error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()

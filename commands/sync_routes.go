@@ -324,7 +324,16 @@ func needRoot(err error) error {
 // writeHost leaves this host's word in the store. Without it routes are right all the same.
 func (s *syncer) writeHost(ctx context.Context, st *store.Store, host store.Host) {
 	host.Name, host.Version = s.cfg.Source, versionText()
-	if err := st.WriteHost(ctx, host); err != nil {
+	address, err := st.WriteHost(ctx, host)
+	if err != nil {
 		s.p.out.say("this host's row in the store is not up to date: %v", err)
+		return
+	}
+	if _, err := netip.ParseAddr(address); err != nil && address != "" {
+		s.p.out.say("not shielded: the database knows this host as %q, not by an address, so others may ban it; "+
+			"set skip_name_resolve = ON there, or name its address with f2bc allow add", address)
+	}
+	if st.Blocked() {
+		s.p.out.say("this host is blocked (f2bc host remove): nothing that it reports counts")
 	}
 }

@@ -99,8 +99,8 @@ func (p *process) unbanOwn(ctx context.Context, s *sender, o unbanOptions) error
 	invalid, err := p.eachBatch(ctx, o.prefixes, func(inputs []input) error {
 		ctx, cancel := s.within(ctx, len(inputs))
 		defer cancel()
-		err := s.send(ctx, u.facts(inputs), time.Time{})
-		if u.st = s.st; err == nil && u.st != nil {
+		_, err := s.send(ctx, u.facts(inputs), time.Time{}, nil)
+		if u.st = s.st; err == nil && u.st != nil && o.at.IsZero() { // fail2ban, which gives a time, is not told
 			if err := u.readBack(ctx); err != nil {
 				p.out.say("unbanned, but what is left could not be read: %v", err)
 			}
@@ -109,8 +109,16 @@ func (p *process) unbanOwn(ctx context.Context, s *sender, o unbanOptions) error
 		u.done += len(inputs)
 		return err
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = u.outcome(invalid)
+	}
+	return err
+}
+
+// outcome is an error where what was to be lifted still bans, each ban having been named.
+func (u *unbanner) outcome(invalid int) error {
+	if u.left > 0 {
+		return errSaid
 	}
 	return done("unbanned", u.done, invalid, 0)
 }
@@ -139,10 +147,10 @@ func (p *process) unban(ctx context.Context, cfg *config, o unbanOptions) error 
 	if err != nil && u.done > 0 {
 		return fmt.Errorf("%w; %s unbanned before that, the same call may be repeated", err, counted(u.done, "prefix was", "prefixes were"))
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = u.outcome(invalid)
 	}
-	return done("unbanned", u.done, invalid, 0)
+	return err
 }
 
 // manyPrefixes is where reading the whole list once becomes cheaper than a question for each prefix.
@@ -155,6 +163,7 @@ type unbanner struct {
 	st     *store.Store
 	lifted []netip.Prefix // to be read back
 	done   int
+	left   int // reports that were to be lifted and still ban
 }
 
 func (u *unbanner) facts(inputs []input) []store.Fact {
@@ -255,6 +264,7 @@ func (u *unbanner) nameBanned(prefix netip.Prefix, r store.Report) {
 	by := fmt.Sprintf("%s (%s)", r.Source, r.Reason)
 	switch {
 	case u.selected(prefix, r):
+		u.left++
 		u.p.out.say("%s is still banned by %s, whose report is dated %s", bare(r.Prefix), by, timeText(r.At))
 	case u.o.own: // fail2ban lifts its own; the reports of others are not its business
 	case r.Prefix.Bits() < prefix.Bits():

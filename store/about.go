@@ -11,10 +11,15 @@ import (
 
 // About returns what bears on p: the latest reports on prefixes that cover it or lie inside it, active or not, and the
 // wider lifts that do, both sorted by prefix.
-func (s *Store) About(ctx context.Context, p netip.Prefix) (reports []Report, wider []Fact, err error) {
+func (s *Store) About(ctx context.Context, p netip.Prefix) (found []Report, wider []Fact, err error) {
 	where, args := overlapping(p)
 	err = s.snapshot(ctx, func(conn *sql.Conn) error {
-		err := s.query(ctx, conn, "SELECT addr, len, source, reason, at FROM lift WHERE "+where, args, func(scan scanner) error {
+		names, err := s.blockedSources(ctx, conn)
+		if err != nil {
+			return err
+		}
+		query := s.sane("SELECT addr, len, source, reason, at FROM lift WHERE " + validLift + " AND " + where)
+		err = s.query(ctx, conn, query, args, func(scan scanner) error {
 			f, err := scanLift(scan)
 			if err == nil && f.Prefix.IsValid() {
 				wider = append(wider, f)
@@ -24,7 +29,7 @@ func (s *Store) About(ctx context.Context, p netip.Prefix) (reports []Report, wi
 		if err != nil {
 			return err
 		}
-		query := "SELECT addr, len, source, reason, at, expires, forced = at, lifted FROM report WHERE " + where
+		query = s.sane("SELECT addr, len, source, reason, at, expires, forced = at, lifted FROM " + reports + " WHERE " + where)
 		return s.query(ctx, conn, query, args, func(scan scanner) error {
 			var key rowKey
 			var r Report
@@ -36,7 +41,8 @@ func (s *Store) About(ctx context.Context, p netip.Prefix) (reports []Report, wi
 				return nil
 			}
 			r.Source, r.Reason = string(key.source), string(key.reason)
-			reports = append(reports, r)
+			r.Blocked = slices.Contains(names, r.Source)
+			found = append(found, r)
 			return nil
 		})
 	})
@@ -49,12 +55,12 @@ func (s *Store) About(ctx context.Context, p netip.Prefix) (reports []Report, wi
 	for _, f := range wider {
 		all.add(f)
 	}
-	for i, r := range reports {
-		reports[i].Lifted = max(r.Lifted, all.newest(r.Prefix, r.Source, r.Reason))
+	for i, r := range found {
+		found[i].Lifted = max(r.Lifted, all.newest(r.Prefix, r.Source, r.Reason))
 	}
-	slices.SortStableFunc(reports, func(a, b Report) int { return a.Prefix.Compare(b.Prefix) })
+	slices.SortStableFunc(found, func(a, b Report) int { return a.Prefix.Compare(b.Prefix) })
 	slices.SortStableFunc(wider, func(a, b Fact) int { return a.Prefix.Compare(b.Prefix) })
-	return reports, wider, nil
+	return found, wider, nil
 }
 
 // overlapping returns the condition for rows whose prefix lies in p or covers it.
@@ -77,46 +83,57 @@ type Event struct {
 }
 
 // History returns the newest events, newest first, at most limit: of all prefixes, or where p is valid of those that
-// cover it or lie inside it. The filter's MinSources is not looked at.
-func (s *Store) History(ctx context.Context, p netip.Prefix, f Filter, limit int) ([]Event, error) {
-	query := "SELECT addr, len, source, reason, at, expires, forced, who, " + s.engine.recorded + " FROM event WHERE at >= ?"
-	args := []any{f.Since}
+// cover it or lie inside it. The filter's MinSources is not looked at. Rows that no fact makes are passed over, and counted
+// as far back as the events go.
+func (s *Store) History(ctx context.Context, p netip.Prefix, f Filter, limit int) (events []Event, senseless int, err error) {
+	where, args := "at >= ?", []any{f.Since}
 	if p.IsValid() {
-		where, a := overlapping(p)
-		query, args = query+" AND "+where, append(args, a...)
+		overlap, a := overlapping(p)
+		where, args = where+" AND "+overlap, append(args, a...)
 	}
 	// A lift of any source, or of any reason, concerns this one too.
 	if f.Source != "" {
-		query, args = query+" AND source IN (?, ?)", append(args, []byte(f.Source), []byte{})
+		where, args = where+" AND source IN (?, ?)", append(args, []byte(f.Source), []byte{})
 	}
 	if f.Reason != "" {
-		query, args = query+" AND reason IN (?, ?)", append(args, []byte(f.Reason), []byte{})
+		where, args = where+" AND reason IN (?, ?)", append(args, []byte(f.Reason), []byte{})
 	}
-	query, args = query+" ORDER BY at DESC LIMIT ?", append(args, limit)
-
-	var events []Event
-	err := retry(ctx, func(ctx context.Context) error {
+	valid := s.sane(validEvent + " AND " + s.validPrefix())
+	query := "SELECT addr, len, source, reason, at, expires, forced, who, " + s.engine.recorded + " FROM event WHERE " + where +
+		" AND " + valid + " ORDER BY at DESC LIMIT ?"
+	err = retry(ctx, func(ctx context.Context) error {
 		events = nil
-		return s.query(ctx, s.db, query, args, func(scan scanner) error {
-			var key rowKey
-			var e Event
-			var expires Time
-			err := scan(&key.addr, &key.len, &key.source, &key.reason, &e.At, &expires, &e.Forced, &e.Who, &e.Recorded)
-			if err != nil {
-				return err
+		return s.query(ctx, s.db, query, append(slices.Clone(args), limit), func(scan scanner) error {
+			e, err := scanEvent(scan)
+			if e.Prefix.IsValid() {
+				events = append(events, e)
 			}
-			if e.Prefix, err = key.prefix(); err != nil {
-				return nil
-			}
-			e.Source, e.Reason = string(key.source), string(key.reason)
-			e.Lift = expires == 0
-			e.Bantime = bantime(e.At, expires)
-			events = append(events, e)
-			return nil
+			return err
 		})
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read from %v: %w", s.dsn, err)
+	if err == nil && len(events) > 0 {
+		query := "SELECT COUNT(*) FROM event WHERE " + where + " AND at >= ? AND NOT (" + valid + ")"
+		args := append(slices.Clone(args), events[len(events)-1].At)
+		err = retry(ctx, func(ctx context.Context) error { return s.db.QueryRowContext(ctx, query, args...).Scan(&senseless) })
 	}
-	return events, nil
+	if err != nil {
+		return nil, 0, fmt.Errorf("read from %v: %w", s.dsn, err)
+	}
+	return events, senseless, nil
+}
+
+// scanEvent reads a row of event. Where it makes no sense, the prefix is not valid.
+func scanEvent(scan scanner) (Event, error) {
+	var key rowKey
+	var e Event
+	var expires Time
+	err := scan(&key.addr, &key.len, &key.source, &key.reason, &e.At, &expires, &e.Forced, &e.Who, &e.Recorded)
+	if err != nil {
+		return e, err
+	}
+	e.Prefix, _ = key.prefix()
+	e.Source, e.Reason = string(key.source), string(key.reason)
+	e.Lift = expires == 0
+	e.Bantime = bantime(e.At, expires)
+	return e, nil
 }

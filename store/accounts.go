@@ -16,11 +16,13 @@ GRANT ALL PRIVILEGES ON {db*}.* TO 'f2bc_owner'@'%';
 `
 	serverSQL = `CREATE USER IF NOT EXISTS {account}@'%' IDENTIFIED BY <password of {source}>
   WITH MAX_USER_CONNECTIONS 20;
-GRANT SELECT ON {db*}.* TO {account}@'%';
-GRANT INSERT, UPDATE ON {db}.own_report TO {account}@'%';
-GRANT INSERT, UPDATE ON {db}.own_lift TO {account}@'%';
-GRANT INSERT, UPDATE ON {db}.own_host TO {account}@'%';
-GRANT INSERT ON {db}.own_event TO {account}@'%';
+GRANT SELECT, EXECUTE ON {db*}.* TO {account}@'%';
+`
+	// What an older f2bc granted: its binaries write through these views, whose rights the procedures make superfluous.
+	revokeSQL = `REVOKE INSERT, UPDATE ON {db}.own_report FROM {account}@'%';
+REVOKE INSERT, UPDATE ON {db}.own_lift FROM {account}@'%';
+REVOKE INSERT, UPDATE ON {db}.own_host FROM {account}@'%';
+REVOKE INSERT ON {db}.own_event FROM {account}@'%';
 `
 	peopleSQL = `CREATE USER IF NOT EXISTS 'f2bc_admin'@'%' IDENTIFIED BY <password of f2bc_admin>;
 GRANT SELECT, INSERT, UPDATE ON {db*}.* TO 'f2bc_admin'@'%';
@@ -34,6 +36,7 @@ GRANT SELECT ON {db*}.* TO 'f2bc_reader'@'%';
 type Accounts struct {
 	Database string // makes it, and the owner's account, which makes the tables and prunes
 	Server   string // makes a server's own account, once there are tables
+	Revoke   string // takes the rights from a server's account that an older f2bc gave it
 	People   string // makes accounts that may write everything, and nothing, once there are tables
 }
 
@@ -51,7 +54,7 @@ func NewAccounts(database, source string) (Accounts, error) {
 	}
 	fill := strings.NewReplacer("{source}", source, "{account}", quote(source), "{db}", "`"+database+"`",
 		"{db*}", "`"+strings.NewReplacer("_", `\_`, "%", `\%`).Replace(database)+"`") // a pattern there
-	return Accounts{fill.Replace(databaseSQL), fill.Replace(serverSQL), fill.Replace(peopleSQL)}, nil
+	return Accounts{fill.Replace(databaseSQL), fill.Replace(serverSQL), fill.Replace(revokeSQL), fill.Replace(peopleSQL)}, nil
 }
 
 var errNoAccount = errors.New("a database account cannot be limited to a name with @, quotes, backslashes or what is not printed; choose another name")

@@ -101,9 +101,9 @@ func (s *Store) unknown(ctx context.Context, facts []Fact) ([]Fact, error) {
 	for _, f := range facts {
 		args = append(args, f.Prefix.Addr().AsSlice())
 	}
-	query := "SELECT addr, len, source, reason, at FROM report WHERE addr IN (?" + strings.Repeat(", ?", len(args)-1) + ")"
+	query := "SELECT addr, len, source, reason, at FROM " + reports + " WHERE addr IN (?" + strings.Repeat(", ?", len(args)-1) + ")"
 	err := retry(ctx, func(ctx context.Context) error {
-		return s.query(ctx, s.db, query, args, func(scan scanner) error {
+		return s.query(ctx, s.db, s.sane(query), args, func(scan scanner) error {
 			f, err := scanLift(scan)
 			known[key{f.Prefix, f.Source, f.Reason}] = f.At
 			return err

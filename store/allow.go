@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 )
 
 // Allow is an entry of the central never-ban list.
@@ -79,29 +80,56 @@ type Protected struct {
 	Why   string
 }
 
-// NeverBan returns the allows that stand, and the address from which the store saw each host connect.
+// protected is an entry of the never-ban list, or where host is not empty the address of that host.
+func protected(entry, host string) Protected {
+	if host != "" {
+		return Protected{entry, "the address of host " + host}
+	}
+	return Protected{entry, "on the never-ban list"}
+}
+
+// NeverBan returns the allows that stand, and the addresses of the hosts, as the store saw each connect, that were seen within
+// ShieldedFor. A host's name shields nothing, since whoever rules its domain could name any address, nor does a host that is
+// blocked. On the machine of the store itself every address stays, so that a host that was away for long can come back.
+//
+// It also learns whether this host is blocked: see Blocked.
 func (s *Store) NeverBan(ctx context.Context) ([]Protected, error) {
-	const query = `
-SELECT entry,   '', 0  FROM allow WHERE at > removed
+	since := s.clock.now().Add(-ShieldedFor)
+	if s.atStore() {
+		since = 0
+	}
+	query := `
+SELECT entry, '' FROM allow WHERE at > removed
 UNION ALL
-SELECT address, source, 1 FROM host WHERE LENGTH(address) > 0`
-	var list []Protected
+SELECT address, source FROM host WHERE LENGTH(address) > 0 AND ` + s.engine.recorded + fmt.Sprintf(" BETWEEN %d AND ", since) + `{ahead}` + `
+UNION ALL
+SELECT '', name FROM source WHERE blocked > released`
+	if s.schema < s.engine.since {
+		query, _, _ = strings.Cut(query, "\nUNION ALL\nSELECT '', name")
+	}
+	var entries [][2]string
 	err := retry(ctx, func(ctx context.Context) error {
-		list = nil
-		return s.query(ctx, s.db, query, nil, func(scan scanner) error {
-			var entry, source string
-			var host bool
-			err := scan(&entry, &source, &host)
-			why := "on the never-ban list"
-			if host {
-				why = "the address of host " + source
-			}
-			list = append(list, Protected{entry, why})
+		entries = nil
+		return s.query(ctx, s.db, s.sane(query), nil, func(scan scanner) error {
+			var entry [2]string
+			err := scan(&entry[0], &entry[1])
+			entries = append(entries, entry)
 			return err
 		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read from %v: %w", s.dsn, err)
+	}
+	blocked := map[string]bool{}
+	for _, e := range entries {
+		blocked[e[1]] = blocked[e[1]] || e[0] == ""
+	}
+	s.blocked.Store(blocked[s.source])
+	var list []Protected
+	for _, e := range entries {
+		if e[1] == "" || !blocked[e[1]] && isAddress(e[0]) {
+			list = append(list, protected(e[0], e[1]))
+		}
 	}
 	return list, nil
 }

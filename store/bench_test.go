@@ -11,8 +11,8 @@ import (
 	"f2bc/testdata/bench"
 )
 
-// fill puts reports into an empty store, and an admin's unbans, which every read applies.
-func fill(b *testing.B, s *Store, rows int) {
+// fillStore puts reports into an empty store, and an admin's unbans, which every read applies.
+func fillStore(b *testing.B, s *Store, rows int) {
 	b.Helper()
 	bench.FillReports(b, s.db, s.dsn.Path != "", rows)
 	var lifts []Fact
@@ -36,7 +36,7 @@ func BenchmarkCompareRead(b *testing.B) {
 		options    func(testing.TB) Options
 	}{{"MariaDB", "1.5", tunedOptions}, {"SQLite", "3", sqliteOptions}} {
 		s := initStore(b, c.options(b))
-		fill(b, s, 6_000_000)
+		fillStore(b, s, 6_000_000)
 		ours := bench.Timed(b, func() error {
 			n := 0
 			defer func() {

@@ -61,30 +61,43 @@ const clockSlack = time.Second
 
 // dated returns the store's time for a local one: the same whenever it is asked, since fail2ban reports a ban and its
 // prolongation by two processes at the same time, and the longer of two reports stands only where their times are equal.
-// So the distance of the clocks, which no two measurements find alike, is kept until it moves by more than the slack.
+// So the offset of the clocks, which no two measurements find alike, is kept until it moves by more than the slack.
 func (s *Store) dated(local Time) Time {
 	now := s.clock.now()
-	t := local + s.distance(now-TimeOf(time.Now()))
+	t := local + s.offset(now-TimeOf(time.Now()))
 	if t > now.Add(clockSlack) {
 		t = now // the future cannot have happened
 	}
 	return max(t, 1)
 }
 
-func (s *Store) distance(measured Time) (kept Time) {
+func (s *Store) offset(measured Time) Time {
 	if s.Embedded() {
 		return 0
 	}
-	file := filepath.Join(s.stateDir, "clock-distance")
-	if text, err := os.ReadFile(file); s.stateDir != "" && err == nil {
-		µs, _ := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64) // what is torn counts as none
-		kept = Time(µs)
-	}
+	kept := s.keptOffset()
 	if moved := measured - kept; moved <= Time(clockSlack.Microseconds()) && -moved <= Time(clockSlack.Microseconds()) {
 		return kept
 	}
-	if s.stateDir != "" && os.MkdirAll(s.stateDir, 0o700) == nil {
-		os.WriteFile(file, fmt.Appendln(nil, int64(measured)), 0o600) // advice: without it equal times may differ
-	}
+	s.keepOffset(measured)
 	return measured
+}
+
+func (s *Store) offsetFile() string { return filepath.Join(s.stateDir, "clock-distance") }
+
+// keptOffset returns how far the store's clock is ahead of the local one, as last kept.
+func (s *Store) keptOffset() Time {
+	if s.stateDir == "" {
+		return 0
+	}
+	text, _ := os.ReadFile(s.offsetFile())
+	µs, _ := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64) // what is torn counts as none
+	return Time(µs)
+}
+
+// keepOffset is advice: without it equal times may differ.
+func (s *Store) keepOffset(offset Time) {
+	if s.stateDir != "" && offset != s.keptOffset() && os.MkdirAll(s.stateDir, 0o700) == nil {
+		os.WriteFile(s.offsetFile(), fmt.Appendln(nil, int64(offset)), 0o600)
+	}
 }

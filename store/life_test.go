@@ -221,8 +221,8 @@ func TestAllows(t *testing.T) {
 		if err != nil || !slices.Equal(missing, []string{"nobody.example"}) {
 			t.Error(missing, err)
 		}
-		check(t, s.WriteHost(t.Context(), Host{Name: "web1", Version: "1", Mode: "enforce", Error: strings.Repeat("x", 300)}))
-		check(t, s.WriteHost(t.Context(), Host{Name: "web1", Version: "2", Wanted: 7, Installed: 7, Mode: "enforce"}))
+		writeHost(t, s, Host{Name: "web1", Version: "1", Mode: "enforce", Error: strings.Repeat("x", 300)})
+		writeHost(t, s, Host{Name: "web1", Version: "2", Wanted: 7, Installed: 7, Mode: "enforce"})
 		hosts, err := s.Hosts(t.Context())
 		check(t, err)
 		if len(hosts) != 1 || hosts[0].Version != "2" || hosts[0].Wanted != 7 || hosts[0].Error != "" {
@@ -267,7 +267,7 @@ func TestHistory(t *testing.T) {
 		check(t, s.Write(t.Context(), facts))
 		check(t, s.Write(t.Context(), facts)) // a replay adds nothing
 		history := func(p netip.Prefix, f Filter, limit int) string {
-			events, err := s.History(t.Context(), p, f, limit)
+			events, _, err := s.History(t.Context(), p, f, limit)
 			check(t, err)
 			var text []string
 			for _, e := range events {
@@ -304,7 +304,7 @@ func TestStrangeRows(t *testing.T) {
 		s := initStore(t, o)
 		check(t, s.Write(t.Context(), []Fact{report("192.0.2.1/32", "web1", 1_700_000_000_000_000, Forever)}))
 		for _, row := range []string{"X'C0000205', 24", "X'C00002', 24", "X'C0000200', 99", "X'00000000000000000000FFFFC0000209', 128", "X'', 0"} {
-			_, err := s.db.Exec("INSERT INTO report (addr, len, source, reason, at, expires) VALUES (" + row + ", 'x', 'y', 1, 9223372036854775807)")
+			_, err := s.db.Exec("INSERT INTO report (addr, len, source, reason, at, expires, longest) VALUES (" + row + ", 'x', 'y', 1, 9223372036854775807, 9223372036854775807)")
 			check(t, err)
 		}
 		n := 0

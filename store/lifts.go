@@ -76,7 +76,7 @@ func (l *lifts) newest(p netip.Prefix, source, reason string) (at Time) {
 // readLifts reads all wider lifts.
 func (s *Store) readLifts(ctx context.Context, conn *sql.Conn) (*lifts, error) {
 	l := &lifts{}
-	err := s.query(ctx, conn, "SELECT addr, len, source, reason, at FROM lift", nil, func(scan scanner) error {
+	err := s.query(ctx, conn, s.sane("SELECT addr, len, source, reason, at FROM lift WHERE "+validLift), nil, func(scan scanner) error {
 		f, err := scanLift(scan)
 		if err == nil && f.Prefix.IsValid() {
 			l.add(f)

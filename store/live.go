@@ -91,7 +91,11 @@ func (l *Live) readAll(ctx context.Context) (changed bool, err error) {
 		if err := conn.QueryRowContext(ctx, "SELECT "+l.s.newestMark()).Scan(&fresh.mark); err != nil {
 			return err
 		}
-		query, args := l.s.activeQuery(activeColumns, Filter{})
+		blocked, err := l.s.blockedSources(ctx, conn)
+		if err != nil {
+			return err
+		}
+		query, args := l.s.activeQuery(activeColumns, Filter{}, blocked)
 		return l.s.queryRaw(ctx, conn, query, args, func(row []driver.Value) { fresh.take(activeReport(row)) })
 	})
 	if err != nil {
@@ -232,8 +236,7 @@ func (l *Live) reread(ctx context.Context, prefixes []netip.Prefix) (changed boo
 		}
 	}
 	where, args := exactly(prefixes)
-	query := "SELECT " + activeColumns + " FROM report WHERE expires > ? AND at > lifted AND " + where
-	args = slices.Concat([]any{l.s.clock.now()}, args)
+	query := "SELECT " + activeColumns + " FROM report WHERE " + l.s.active() + " AND " + where
 	var rows []Report
 	err = l.s.snapshot(ctx, func(conn *sql.Conn) error {
 		return l.s.queryRaw(ctx, conn, query, args, func(row []driver.Value) {

@@ -103,7 +103,7 @@ func TestMergeRule(t *testing.T) {
 func activeLines(t *testing.T, s *Store) string {
 	t.Helper()
 	var lines []string
-	check(t, s.active(t.Context(), Filter{}, true, func(r Report) {
+	check(t, s.activeReports(t.Context(), Filter{}, true, func(r Report) {
 		lines = append(lines, fmt.Sprint(r.Prefix, r.Source, r.Reason, r.At, r.Expires, r.Forced))
 	}))
 	slices.Sort(lines)

@@ -29,6 +29,21 @@ var placeholder = regexp.MustCompile(`<password of [^>]*>`)
 
 func newFleet(t testing.TB, servers ...string) *fleet {
 	t.Helper()
+	return newFleetWith(t, "", servers...)
+}
+
+// oldGrants are what an older f2bc granted to a server's account.
+const oldGrants = `
+REVOKE EXECUTE ON {db*}.* FROM '{account}'@'%';
+GRANT INSERT, UPDATE ON {db}.own_report TO '{account}'@'%';
+GRANT INSERT, UPDATE ON {db}.own_lift TO '{account}'@'%';
+GRANT INSERT, UPDATE ON {db}.own_host TO '{account}'@'%';
+GRANT INSERT ON {db}.own_event TO '{account}'@'%';
+`
+
+// newFleetWith runs further statements for each server's account.
+func newFleetWith(t testing.TB, statements string, servers ...string) *fleet {
+	t.Helper()
 	f := &fleet{server: mariadbtest.Shared(t)}
 	f.database = f.server.Database(t) + "_x" // _ is a wildcard in some grants
 	run := func(statements string) {
@@ -44,6 +59,9 @@ func newFleet(t testing.TB, servers ...string) *fleet {
 		own, err := NewAccounts(f.database, name)
 		check(t, err)
 		run(own.Server)
+		if statements != "" {
+			run(strings.NewReplacer("{db}", f.database, "{db*}", "`"+strings.ReplaceAll(f.database, "_", `\_`)+"`", "{account}", name).Replace(statements))
+		}
 	}
 	f.admin = f.open(t, "f2bc_admin")
 	return f
@@ -78,8 +96,12 @@ func (f *fleet) raw(t testing.TB, account string) *sql.DB {
 // TestOwnAccount: with its own account a server does all that it has to, and the rest fails clearly.
 func TestOwnAccount(t *testing.T) {
 	smallBatches(t)
-	for _, name := range []string{"web1", "wéb 1.example-x"} {
-		f := newFleet(t, name)
+	for _, c := range []struct {
+		name, statements string
+		way              way
+	}{{"web1", "", byCall}, {"wéb 1.example-x", "", byCall}, {"web1", oldGrants, byViews}} {
+		name := c.name
+		f := newFleetWith(t, c.statements, name)
 		s := f.open(t, name)
 		ctx := t.Context()
 		write := func(s *Store, facts ...Fact) error {
@@ -90,8 +112,8 @@ func TestOwnAccount(t *testing.T) {
 		}
 		check(t, write(s, report("203.0.113.6/32", name, 0, Forever), report("198.51.100.0/24", name, 0, time.Hour)))
 		check(t, write(s, report("203.0.113.6/32", name, 0, time.Hour), report("2001:db8::1/128", name, 0, Forever)))
-		check(t, s.WriteHost(ctx, Host{Name: name, Version: "1", Mode: "enforce"}))
-		check(t, s.WriteHost(ctx, Host{Name: name, Version: "2", Mode: "enforce"}))
+		writeHost(t, s, Host{Name: name, Version: "1", Mode: "enforce"})
+		writeHost(t, s, Host{Name: name, Version: "2", Mode: "enforce"})
 		wantBanned(t, s, "198.51.100.0/24 203.0.113.6/32 2001:db8::1/128")
 		check(t, write(s, lift("198.51.100.0/23", name, "", 0), lift("203.0.113.6/32", name, "sshd", 0)))
 		wantBanned(t, s, "2001:db8::1/128")
@@ -99,8 +121,8 @@ func TestOwnAccount(t *testing.T) {
 		check(t, s.Write(ctx, again))
 		f.server.Exec(t, "UPDATE "+f.database+".report SET mark = '2020-01-01'; UPDATE "+f.database+".lift SET mark = '2020-01-01'")
 		check(t, s.Write(ctx, append(again, lift("198.51.100.0/23", name, "", 1)))) // as an outbox may
-		if s.noViews.Load() {
-			t.Error("wrote past the views")
+		if w := way(s.ways.Load()); w != c.way {
+			t.Errorf("wrote in the way %d, want %d", w, c.way)
 		}
 
 		for _, c := range []struct {
@@ -112,7 +134,7 @@ func TestOwnAccount(t *testing.T) {
 			{write(s, report("203.0.113.6/32", "web2", 0, Forever)), "can report only as source"},
 			{write(s, Fact{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Source: name, Reason: "x", Bantime: Forever, Forced: true}), "cannot force a ban"},
 			{allowError(s.AddAllow(ctx, []string{"192.0.2.1"})), "cannot change the never-ban list"},
-			{s.WriteHost(ctx, Host{Name: "web2"}), "can write only as source"},
+			{hostError(s.WriteHost(ctx, Host{Name: "web2"})), "can write only as source"},
 		} {
 			want := "this host's account " + c.want
 			if !errors.Is(c.err, ErrNotOwn) || !strings.Contains(c.err.Error(), want) || !strings.HasSuffix(c.err.Error(), "; use your admin configuration") {
@@ -144,7 +166,7 @@ func TestOwnAccount(t *testing.T) {
 		check(t, write(f.admin, lift("0.0.0.0/0", "", "", 0)))
 		check(t, write(f.admin, report("192.0.2.9/32", "web2", 0, Forever)))
 		wantBanned(t, s, "192.0.2.9/32 2001:db8::1/128")
-		events, err := s.History(ctx, netip.Prefix{}, Filter{}, 100)
+		events, _, err := s.History(ctx, netip.Prefix{}, Filter{}, 100)
 		check(t, err)
 		who := map[string]int{}
 		for _, e := range events {
@@ -160,6 +182,14 @@ func TestOwnAccount(t *testing.T) {
 }
 
 func allowError(_ []string, err error) error { return err }
+
+func hostError(_ string, err error) error { return err }
+
+func writeHost(t testing.TB, s *Store, h Host) {
+	t.Helper()
+	_, err := s.WriteHost(t.Context(), h)
+	check(t, err)
+}
 
 // TestAccounts: accounts that are not a server's own write to the tables, or say what they lack.
 func TestAccounts(t *testing.T) {
@@ -184,9 +214,9 @@ func TestAccounts(t *testing.T) {
 	for _, source := range []string{"web7", "shared"} {
 		s := f.open(t, "shared")
 		check(t, s.Write(t.Context(), fact(source)))
-		check(t, s.WriteHost(t.Context(), Host{Name: source}))
-		if s.noViews.Load() != (source == "shared") {
-			t.Errorf("source %s: noViews is %v", source, s.noViews.Load())
+		writeHost(t, s, Host{Name: source})
+		if way(s.ways.Load()) != map[string]way{"web7": byCall, "shared": byTables}[source] {
+			t.Errorf("source %s: way %d", source, s.ways.Load())
 		}
 	}
 	f.server.Exec(t, "DROP VIEW "+f.database+".own_report")
@@ -206,7 +236,7 @@ func TestAccounts(t *testing.T) {
 
 // TestProvenance: with the account of web1 any client may try any SQL: the database itself refuses what is not web1's own.
 func TestProvenance(t *testing.T) {
-	f := newFleet(t, "web1", "web2")
+	f := newFleetWith(t, oldGrants, "web1", "web2")
 	now, err := f.admin.Now(t.Context())
 	check(t, err)
 	forced := Fact{Prefix: netip.MustParsePrefix("203.0.113.9/32"), Source: "web1", Reason: "admin", Bantime: Forever, Forced: true, At: now - 90}
@@ -220,7 +250,7 @@ func TestProvenance(t *testing.T) {
 	}))
 	_, err = f.admin.AddAllow(t.Context(), []string{"192.0.2.1"})
 	check(t, err)
-	check(t, f.admin.WriteHost(t.Context(), Host{Name: "web2"}))
+	writeHost(t, f.admin, Host{Name: "web2"})
 	own := []Fact{report("203.0.113.7/32", "web1", now-100, Forever), lift("198.51.100.0/24", "web1", "", now-100)}
 	db := f.raw(t, "web1")
 

@@ -18,10 +18,11 @@ type Report struct {
 	At, Expires    Time
 	Forced         bool
 	Lifted         Time // the latest lift that covers it, zero if none
+	Blocked        bool // nothing of its source counts
 }
 
 // Active reports whether r bans its prefix at the time now.
-func (r Report) Active(now Time) bool { return r.At > r.Lifted && r.Expires > now }
+func (r Report) Active(now Time) bool { return r.At > r.Lifted && r.Expires > now && !r.Blocked }
 
 // Ban is a prefix with at least one active report.
 type Ban struct {
@@ -50,13 +51,13 @@ func (s *Store) Bans(ctx context.Context, f Filter, yield func(p netip.Prefix, f
 		}
 		return err
 	}
-	return s.active(ctx, f, false, func(r Report) { yield(r.Prefix, r.Forced) })
+	return s.activeReports(ctx, f, false, func(r Report) { yield(r.Prefix, r.Forced) })
 }
 
 // List returns the bans that pass the filter, sorted by prefix, IPv4 first, read in one snapshot.
 func (s *Store) List(ctx context.Context, f Filter) ([]Ban, error) {
 	var reports []Report
-	err := s.active(ctx, f, true, func(r Report) { reports = append(reports, r) })
+	err := s.activeReports(ctx, f, true, func(r Report) { reports = append(reports, r) })
 	if err != nil {
 		return nil, err
 	}
@@ -89,13 +90,17 @@ func newBan(reports []Report) Ban {
 	return b
 }
 
-// active reads the active reports that pass the filter. Unless whole is set, only prefix and forced are filled in, since
+// activeReports reads the active reports that pass the filter. Unless whole is set, only prefix and forced are filled in, since
 // a million rows take as long as their columns.
 //
 // Lifts by NOT EXISTS cost 3 to 6 times the bare read, so the wider ones are read first and applied here.
-func (s *Store) active(ctx context.Context, f Filter, whole bool, yield func(Report)) error {
+func (s *Store) activeReports(ctx context.Context, f Filter, whole bool, yield func(Report)) error {
 	err := s.snapshot(ctx, func(conn *sql.Conn) error {
 		lifts, err := s.readLifts(ctx, conn)
+		if err != nil {
+			return err
+		}
+		blocked, err := s.blockedSources(ctx, conn)
 		if err != nil {
 			return err
 		}
@@ -108,7 +113,7 @@ func (s *Store) active(ctx context.Context, f Filter, whole bool, yield func(Rep
 		case lifts.any():
 			columns = 3
 		}
-		query, args := s.activeQuery(firstColumns(columns), f)
+		query, args := s.activeQuery(firstColumns(columns), f, blocked)
 		return s.queryRaw(ctx, conn, query, args, func(row []driver.Value) {
 			r, err := activeReport(row)
 			if err != nil {
@@ -153,10 +158,11 @@ func activeReport(row []driver.Value) (r Report, err error) {
 	return r, nil
 }
 
-// activeQuery returns the statement that reads the columns of active reports, wider lifts not yet applied.
-func (s *Store) activeQuery(columns string, f Filter) (query string, args []any) {
-	query = "SELECT " + columns + " FROM report " + s.engine.active + " WHERE expires > ? AND at > lifted"
-	args = []any{s.clock.now()}
+// activeQuery returns the statement that reads the columns of active reports, wider lifts not yet applied, but for those of
+// blocked sources.
+func (s *Store) activeQuery(columns string, f Filter, blocked []string) (query string, args []any) {
+	where, args := notFrom(blocked)
+	query = "SELECT " + columns + " FROM report " + s.engine.active + " WHERE " + s.active() + where
 	for _, c := range []struct {
 		set       bool
 		condition string

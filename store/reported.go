@@ -18,7 +18,7 @@ func (s *Store) Reported(ctx context.Context, prefixes []netip.Prefix) (map[neti
 			where = append(where, "(addr = ? AND len = ?)")
 			args = append(args, p.Addr().AsSlice(), int64(p.Bits()))
 		}
-		query := "SELECT DISTINCT addr, len FROM report WHERE at > 0 AND (" + strings.Join(where, " OR ") + ")"
+		query := s.sane("SELECT DISTINCT addr, len FROM report WHERE " + standing + " AND (" + strings.Join(where, " OR ") + ")")
 		err := retry(ctx, func(ctx context.Context) error {
 			return s.query(ctx, s.db, query, args, func(scan scanner) error {
 				var key rowKey

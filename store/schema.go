@@ -91,15 +91,21 @@ func (s *Store) readMeta(ctx context.Context) error {
 		return err
 	}
 
+	return s.know(asked, meta)
+}
+
+// know takes up what the store says of itself and of its clock, when it was asked.
+func (s *Store) know(asked time.Time, meta map[string]string) (err error) {
 	s.clock.set(asked, meta["now"])
 	s.setPaused(meta[pauseName])
-	s.id = meta["id"]
-	if s.schema, err = strconv.Atoi(meta["schema"]); err != nil || s.id == "" {
+	if s.schema, err = strconv.Atoi(meta["schema"]); err != nil || meta["id"] == "" {
 		return ErrNoTables // init stopped half-way
 	}
+	s.hasProcedures = s.schema >= s.engine.since && meta[proceduresName] != "none"
 	if min, _ := strconv.Atoi(meta["min_binary"]); min > s.engine.schema() {
 		return fmt.Errorf("%w (it wants schema %d, this one knows %d)", ErrTooOld, min, s.engine.schema())
 	}
+	s.id = meta["id"]
 	return nil
 }
 
@@ -132,12 +138,15 @@ func (s *Store) migrate(ctx context.Context) error {
 			return err
 		}
 		err = retry(ctx, func(ctx context.Context) error {
-			_, err := conn.ExecContext(ctx, string(statement))
+			_, err := conn.ExecContext(ctx, expand(string(statement)))
 			return ignoreDone(err)
 		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", path.Base(name), err)
 		}
+	}
+	if err := s.makeProcedures(ctx, conn); err != nil {
+		return err
 	}
 	if err := s.writeMeta(ctx); err != nil {
 		return err
@@ -183,7 +192,7 @@ func ignoreDone(err error) error {
 	var m *mysql.MySQLError
 	if errors.As(err, &m) {
 		switch m.Number {
-		case 1050, 1060, 1061, 1091: // table, column, key exists; column or key to drop does not
+		case 1050, 1060, 1061, 1091, 1304: // table, column, key exists; column or key to drop does not; procedure exists
 			return nil
 		}
 	}

@@ -13,6 +13,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -26,6 +27,7 @@ type Options struct {
 	Password     string                           // overrides the password in the DSN
 	PasswordFile string                           // read at every connect, so that a password can be changed; overrides the one in the DSN
 	SSH          string                           // user@host or an alias of ~/.ssh/config: the hosts of the DSN are reached from there
+	Source       string                           // of this host; empty: the account's name
 	StateDir     string                           // where the last good host and the distance of the clocks are remembered; may be empty
 	Warn         func(format string, args ...any) // told of rows that make no sense; may be nil
 }
@@ -39,11 +41,14 @@ type Store struct {
 	id     string
 	schema int // of the store, possibly newer than this binary's
 
-	stateDir string // Options.StateDir
+	stateDir, source, ssh string // of Options
 
 	clock   clock
 	pause   atomic.Int64 // until when the fleet is paused, as last read
-	noViews atomic.Bool  // this account may not use the views of own.go, or there are none
+	ways    atomic.Int32 // the first way in which this account may write what is its own
+	blocked atomic.Bool  // this host's source is, as last read
+
+	hasProcedures bool
 }
 
 // Open connects to the store.
@@ -51,19 +56,34 @@ type Store struct {
 // A sqlite:// store is created or upgraded when needed. A mysql:// store without tables is ErrNoTables, one that
 // this binary is too old for is ErrTooOld.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s, err := dial(o)
+	s, err := Prepare(o)
 	if err != nil {
 		return nil, err
 	}
-	err = retry(ctx, func(ctx context.Context) error { return s.readMeta(ctx) })
+	if err := s.learn(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Prepare returns a store that is opened when it is first used. Until then only its methods Give, Stamp, Write and Close may
+// be called.
+func Prepare(o Options) (*Store, error) { return dial(o) }
+
+// learn opens the store, unless that is done.
+func (s *Store) learn(ctx context.Context) error {
+	if s.id != "" {
+		return nil
+	}
+	err := retry(ctx, func(ctx context.Context) error { return s.readMeta(ctx) })
 	if s.dsn.Path != "" && (errors.Is(err, ErrNoTables) || err == nil && s.schema < s.engine.schema()) {
 		err = s.migrate(ctx)
 	}
 	if err != nil {
-		s.Close()
-		return nil, fmt.Errorf("open %v: %w", s.dsn, err)
+		return fmt.Errorf("open %v: %w", s.dsn, err)
 	}
-	return s, nil
+	return nil
 }
 
 // Init creates or upgrades the tables, as only an owner's account can, and returns the open store.
@@ -100,7 +120,7 @@ func dial(o Options) (*Store, error) {
 	if o.SSH != "" && d.Hosts == nil {
 		return nil, fmt.Errorf("open %v: %w", d, ErrSSH)
 	}
-	s := &Store{dsn: d, warn: o.Warn, stateDir: o.StateDir}
+	s := &Store{dsn: d, warn: o.Warn, stateDir: o.StateDir, source: cmp.Or(o.Source, d.User), ssh: o.SSH}
 	if s.warn == nil {
 		s.warn = func(string, ...any) {}
 	}

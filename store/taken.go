@@ -160,16 +160,16 @@ func newestTaken(dir, id string) (newest Fact, ok bool, err error) {
 
 // has reports whether the store has f, or a later fact in its place.
 func (s *Store) has(ctx context.Context, f Fact) (bool, error) {
-	column, table := "at", "report"
+	column, table := "at", reports+" WHERE"
 	if f.Lift && f.exact() {
 		column = "lifted"
 	} else if f.Lift {
-		table = "lift"
+		table = "lift WHERE " + validLift + " AND"
 	}
 	var at Time
 	err := retry(ctx, func(ctx context.Context) error {
 		query := "SELECT COALESCE(MAX(" + column + "), 0) FROM " + table + " WHERE addr = ? AND len = ? AND source = ? AND reason = ?"
-		return s.db.QueryRowContext(ctx, query, f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Source), []byte(f.Reason)).Scan(&at)
+		return s.db.QueryRowContext(ctx, s.sane(query), f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Source), []byte(f.Reason)).Scan(&at)
 	})
 	if err != nil {
 		return false, fmt.Errorf("read from %v: %w", s.dsn, err)

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -21,6 +20,9 @@ var batchSize = 2000 // a variable for tests
 // Every writer goes through reports, lifts and events in this order and through their rows in the order of their keys:
 // eight writers with unsorted rows made 619 deadlocks in 80 statements, sorted none.
 func (s *Store) Write(ctx context.Context, facts []Fact) error {
+	if err := s.learn(ctx); err != nil {
+		return err
+	}
 	now := s.clock.now()
 	for _, f := range facts {
 		if err := f.check(now); err != nil {
@@ -38,31 +40,38 @@ func (s *Store) Write(ctx context.Context, facts []Fact) error {
 			parts[others] = f
 		}
 	}
-	for i, part := range [][]Fact{parts[:own], parts[own:]} { // own facts first: they are written even where the others are refused
-		slices.SortFunc(part, Fact.compare)
-		writers, ctx := errgroup.WithContext(ctx)
-		share := max(batchSize, (len(part)+s.engine.writers-1)/s.engine.writers)
-		if share > batchSize {
-			ctx = context.WithValue(ctx, manyKey{}, true)
-		}
-		for stretch := range slices.Chunk(part, share) { // of the keys, so that writers do not meet
-			writers.Go(func() error {
-				for batch := range slices.Chunk(stretch, batchSize) {
-					err := s.writeAs(ctx, i == 0, func(ctx context.Context, prefix string) error {
-						return s.transact(ctx, nil, func(tx *sql.Tx) error { return s.merge(ctx, tx, prefix, batch) })
-					})
-					if err != nil {
-						return fmt.Errorf("write to %v: %w", s.dsn, s.notOwn(ctx, err, s.onlyOwn(batch[0])))
-					}
-				}
-				return nil
-			})
-		}
-		if err := writers.Wait(); err != nil {
-			return err
-		}
+	// Own facts first: they are written even where the others are refused.
+	if err := s.writePart(ctx, parts[:own], true); err != nil {
+		return err
 	}
-	return nil
+	return s.writePart(ctx, parts[own:], false)
+}
+
+// writePart writes facts that are all the account's own, or all not, by several writers side by side.
+func (s *Store) writePart(ctx context.Context, part []Fact, own bool) error {
+	slices.SortFunc(part, Fact.compare)
+	writers, ctx := errgroup.WithContext(ctx)
+	share := max(batchSize, (len(part)+s.engine.writers-1)/s.engine.writers)
+	if share > batchSize {
+		ctx = context.WithValue(ctx, manyKey{}, true)
+	}
+	for stretch := range slices.Chunk(part, share) { // of the keys, so that writers do not meet
+		writers.Go(func() error {
+			for batch := range slices.Chunk(stretch, batchSize) {
+				err := s.writeAs(ctx, own, func(ctx context.Context, w way) error {
+					if w == byCall {
+						return s.callFacts(ctx, batch)
+					}
+					return s.transact(ctx, nil, func(tx *sql.Tx) error { return s.merge(ctx, tx, w.prefix(), batch) })
+				})
+				if err != nil {
+					return fmt.Errorf("write to %v: %w", s.dsn, s.notOwn(ctx, err, s.onlyOwn(batch[0])))
+				}
+			}
+			return nil
+		})
+	}
+	return writers.Wait()
 }
 
 // transact runs f in a transaction.
@@ -106,13 +115,56 @@ func (s *Store) merge(ctx context.Context, tx *sql.Tx, prefix string, facts []Fa
 	if prefix == ownViews {
 		mark, now, move = ", mark", ", SYSDATE(6)", ",\n  mark = VALUES(mark)"
 	}
-	if err := reports.insert(ctx, tx, "INSERT INTO "+prefix+"report", mark, now, s.engine.mergeReport+move); err != nil {
+	ahead := s.clock.now().Add(maxAhead)
+	if err := reports.insert(ctx, tx, "INSERT INTO "+prefix+"report", mark, now, s.engine.mergeReport+move, ahead); err != nil {
 		return err
 	}
-	if err := lifts.insert(ctx, tx, "INSERT INTO "+prefix+"lift", mark, now, s.engine.mergeLift+move); err != nil {
+	if err := s.reset(ctx, tx, prefix, facts, ahead); err != nil {
 		return err
 	}
-	return events.insert(ctx, tx, s.engine.insertNew+prefix+"event", ", who", ", "+s.engine.who, "")
+	if err := lifts.insert(ctx, tx, "INSERT INTO "+prefix+"lift", mark, now, s.engine.mergeLift+move, ahead); err != nil {
+		return err
+	}
+	return events.insert(ctx, tx, s.engine.insertNew+prefix+"event", ", who", ", "+s.engine.who, "", ahead)
+}
+
+// reset makes times that are not facts yet 0 in all rows that the wider lifts among facts cover: they would become facts
+// one day. There is hardly ever one, and looking for them locks nothing. The views do not show them.
+func (s *Store) reset(ctx context.Context, tx *sql.Tx, prefix string, facts []Fact, ahead Time) error {
+	if prefix == ownViews {
+		return nil
+	}
+	wide := slices.DeleteFunc(slices.Clone(facts), func(f Fact) bool { return !f.Lift || f.exact() })
+	for batch := range slices.Chunk(wide, 200) {
+		where, args := liftedBy(batch)
+		later := fmt.Sprintf("(at > %d OR lifted > %[1]d) AND ", ahead)
+		var found int
+		err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM report WHERE "+later+where, args...).Scan(&found)
+		if err == nil && found > 0 {
+			set := strings.ReplaceAll(s.engine.reset, "{ahead}", fmt.Sprint(int64(ahead)))
+			_, err = tx.ExecContext(ctx, "UPDATE report SET "+set+" WHERE "+later+where, args...)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// liftedBy returns the condition for rows of report that one of the lifts covers.
+func liftedBy(lifts []Fact) (condition string, args []any) {
+	var or []string
+	for _, f := range lifts {
+		where, a := inside(f.Prefix)
+		args = append(args, a...)
+		for _, name := range []struct{ column, value string }{{"source", f.Source}, {"reason", f.Reason}} {
+			if name.value != "" {
+				where, args = where+" AND "+name.column+" = ?", append(args, []byte(name.value))
+			}
+		}
+		or = append(or, where)
+	}
+	return "(" + strings.Join(or, " OR ") + ")", args
 }
 
 // rows are what one statement inserts.
@@ -126,105 +178,21 @@ func newRows(n int, columns ...string) rows { return rows{columns, make([]any, 0
 
 func (r *rows) add(values ...any) { r.values = append(r.values, values...) }
 
-// insert writes the rows in one statement. column and value are the SQL of what every row has besides.
-func (r *rows) insert(ctx context.Context, tx *sql.Tx, into, column, value, merge string) error {
+// insert writes the rows in one statement. column and value are the SQL of what every row has besides; in merge, ahead is
+// the latest time that is a fact.
+func (r *rows) insert(ctx context.Context, tx *sql.Tx, into, column, value, merge string, ahead Time) error {
 	if len(r.values) == 0 {
 		return nil
 	}
 	row := "(?" + strings.Repeat(", ?", len(r.columns)-1) + value + ")"
 	query := into + " (" + strings.Join(r.columns, ", ") + column + ") VALUES\n" +
-		row + strings.Repeat(",\n"+row, len(r.values)/len(r.columns)-1) + merge
-	_, err := tx.ExecContext(ctx, query, r.values...)
+		row + strings.Repeat(",\n"+row, len(r.values)/len(r.columns)-1) + strings.ReplaceAll(merge, "{ahead}", "?")
+	args := r.values
+	for range strings.Count(merge, "{ahead}") { // not in the text, which is prepared once
+		args = append(args, int64(ahead))
+	}
+	_, err := tx.ExecContext(ctx, query, args...)
 	return err
-}
-
-// askBatch is how many prefixes one question is about: MariaDB makes a join of a list of 1,000 and more.
-const askBatch = 900
-
-// Stamp gives every fact that has no time its time, once: every retry carries it.
-//
-// Where at is zero a fact takes the later of the store's clock and the newest fact that it is about, plus 1 µs, so that
-// it stands whatever the clocks of the hosts and of the cluster's nodes say. (It is never ahead of the store's clock by
-// more than a fact may be, and then leaves what it is about in force.) Otherwise it happened at that time by the local
-// clock, and takes the store's time for it, the same for the same at. Nothing is written.
-func (s *Store) Stamp(ctx context.Context, facts []Fact, at time.Time) error {
-	now := s.clock.now()
-	if !at.IsZero() {
-		dated := s.dated(TimeOf(at))
-		for i, f := range facts {
-			if f.At == 0 {
-				facts[i].At = dated
-			}
-		}
-		return nil
-	}
-	for batch := range slices.Chunk(facts, askBatch) {
-		newest, err := s.ahead(ctx, now, batch)
-		if err != nil {
-			return fmt.Errorf("read from %v: %w", s.dsn, err)
-		}
-		for i, f := range batch {
-			if f.At == 0 {
-				batch[i].At = min(max(now, newest(f)+1), now.Add(maxAhead))
-			}
-		}
-	}
-	return nil
-}
-
-// ahead reads what facts are about, so far as it is not before now, and returns a function that tells the newest of it.
-// There is hardly ever any.
-func (s *Store) ahead(ctx context.Context, now Time, facts []Fact) (func(Fact) Time, error) {
-	var prefixes []netip.Prefix
-	var or []string
-	var args []any
-	for _, f := range facts {
-		if f.Lift && !f.Prefix.IsSingleIP() {
-			condition, a := inside(f.Prefix)
-			or, args = append(or, condition), append(args, a...)
-		} else {
-			prefixes = append(prefixes, f.Prefix)
-		}
-	}
-	condition, a := exactly(prefixes)
-	or, args = append(or, condition), append(args, a...)
-	query := `
-SELECT addr, len, source, reason, 0, at FROM lift WHERE at >= ?
-UNION ALL
-SELECT addr, len, source, reason, at, lifted FROM report WHERE (at >= ? OR lifted >= ?) AND (` + strings.Join(or, " OR ") + `)`
-	args = append([]any{now, now, now}, args...)
-
-	var reports []Report
-	var lifts []Fact
-	err := retry(ctx, func(ctx context.Context) error {
-		reports, lifts = nil, nil
-		return s.query(ctx, s.db, query, args, func(scan scanner) error {
-			var key rowKey
-			var at, lifted Time
-			if err := scan(&key.addr, &key.len, &key.source, &key.reason, &at, &lifted); err != nil {
-				return err
-			}
-			p, err := key.prefix()
-			if err != nil {
-				return nil // a row that makes no sense is about nothing
-			}
-			reports = append(reports, Report{Prefix: p, Source: string(key.source), Reason: string(key.reason), At: at})
-			lifts = append(lifts, Fact{Prefix: p, Source: string(key.source), Reason: string(key.reason), At: lifted})
-			return nil
-		})
-	})
-	return func(f Fact) (newest Time) {
-		for i, r := range reports {
-			same := r.Prefix == f.Prefix && r.Source == f.Source && r.Reason == f.Reason
-			if same || f.Lift && f.covers(r.Prefix, r.Source, r.Reason) {
-				newest = max(newest, r.At)
-			}
-			if !f.Lift && lifts[i].covers(f.Prefix, f.Source, f.Reason) {
-				newest = max(newest, lifts[i].At)
-			}
-		}
-		return newest
-	}, err
 }
 
 // exactly returns the condition for rows with one of these prefixes, in the form that the optimizers read as ranges.

@@ -1,8 +1,0 @@
--- What a server's own account may write of wider lifts: those of its own source. See own_report.
-CREATE OR REPLACE SQL SECURITY DEFINER VIEW own_lift AS
-SELECT addr, len, source, reason, at, mark
-FROM lift
-WHERE source = CAST(SUBSTRING_INDEX(USER(), '@', 1) AS BINARY)
-  AND at <= (UNIX_TIMESTAMP(SYSDATE(6)) + 60) * 1000000
-  AND UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 - TIMESTAMPDIFF(MICROSECOND, '1970-01-01', mark) BETWEEN 0 AND 3000000
-WITH CHECK OPTION

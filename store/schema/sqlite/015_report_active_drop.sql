@@ -1,0 +1,1 @@
+DROP INDEX IF EXISTS report_active
