@@ -125,6 +125,7 @@ func (p *process) app() *cli.App {
 			p.exportCommand(),
 			p.syncRoutesCommand(),
 			p.import3CXCommand(),
+			p.hostCommand(),
 			p.statusCommand(),
 			p.pauseCommand(),
 			p.resumeCommand(),

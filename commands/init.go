@@ -64,6 +64,11 @@ func (p *process) init(ctx context.Context, cfg *config, o initOptions) error {
 	}
 	defer st.Close()
 	p.sayNewer(st)
+	if resolves, err := st.ResolvesNames(ctx); err != nil {
+		return err
+	} else if resolves {
+		p.out.say("%s", namesShieldNothing)
+	}
 	if _, err := fmt.Fprintf(p.out.stdout, "store %s is ready\n", st.ID()); err != nil {
 		return err
 	}

@@ -10,7 +10,8 @@ func (p *process) pruneCommand() *cli.Command {
 		Usage: "delete what ended more than 90 days ago",
 		Description: `For cron on the hub, with the account that owns the tables. Deletes events after 90 days and reports 90
 days after they ended, but never a lift, nor a report that was lifted or ever permanent:
-otherwise an old report that comes back would revive a ban.`,
+otherwise an old report that comes back would revive a ban. Names the hosts whose addresses may soon be banned,
+since they were not seen for 23 days.`,
 		Flags: globalFlags(),
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
@@ -27,6 +28,9 @@ otherwise an old report that comes back would revive a ban.`,
 			defer st.Close()
 			pruned, err := st.Prune(c.Context)
 			if err != nil {
+				return err
+			}
+			if err := p.sayLapsing(c.Context, st); err != nil {
 				return err
 			}
 			if !p.out.terminal {

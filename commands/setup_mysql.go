@@ -1,10 +1,12 @@
 package commands
 
 import (
-	"fmt"
+	"crypto/rand"
+	"io"
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -12,14 +14,13 @@ import (
 	"f2bc/store"
 )
 
-// What is printed is SQL, the rest stands in comments: so it may be fed to the client again for every new server. No
-// password is in it, neither a configured nor a made-up one, since it ends up in terminals and files; as long as one is
-// missing the statement is not valid.
+// What is printed is SQL, the rest stands in comments: so it may be fed to the client again for every new server. The passwords
+// are made up for each print: without TLS a listener gets a hash, at which he can guess as long as he likes.
 const mysqlSetup = `-- Printed by f2bc setup mysql for server {source} and the database server {host}: MariaDB 10.6, MySQL 8, or later.
--- Replace each <password of …> by a password of its own, in quotes. The statements may be repeated.
+-- The statements may be repeated. Each print has new passwords, but an account that exists keeps its own.
 
 -- 1. As root of the database server: the database and its owner, who makes the tables and prunes. Keep this account:
--- the views through which the servers write run with its rights.
+-- the procedures through which the servers write run with its rights.
 {database}
 -- 2. With a configuration file of that account (dsn = "mysql://f2bc_owner@{host}/{db}"), on any machine:
 --	f2bc --config OWNER.toml init
@@ -31,7 +32,9 @@ const mysqlSetup = `-- Printed by f2bc setup mysql for server {source} and the d
 -- In /etc/f2bc/f2bc.toml of that server (with a password_file, mode 0600):
 --	dsn    = "mysql://{user}@{host}/{db}"
 --	source = "{source}"
-
+-- An account that an older f2bc set up has rights on views, with which a thief could take an unban back: f2bc status names it.
+-- Once f2bc is upgraded on that server, run the GRANT above and these:
+{revoke}
 -- 4. For people: one account each, by which history names them. The admin may write everything but delete nothing, the
 -- reader may write nothing.
 {people}
@@ -110,9 +113,11 @@ func (p *process) setupMySQL(cfg *config, source string) error {
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	_, err = fmt.Fprint(p.out.stdout, strings.NewReplacer(
+	text := strings.NewReplacer(
 		"{source}", source, "{user}", url.User(source).String(), "{host}", host, "{db}", database,
 		"{database}", accounts.Database, "{server}", accounts.Server, "{people}", accounts.People,
-	).Replace(mysqlSetup))
+		"{revoke}", regexp.MustCompile("(?m)^(.)").ReplaceAllString(accounts.Revoke, "--\t$1"),
+	).Replace(mysqlSetup)
+	_, err = io.WriteString(p.out.stdout, store.PasswordPlace.ReplaceAllStringFunc(text, func(string) string { return "'" + rand.Text() + "'" }))
 	return err
 }

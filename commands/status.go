@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -55,6 +56,7 @@ func (p *process) status(ctx context.Context, cfg *config) error {
 		if err := p.statusHosts(ctx, cfg, st, line); err != nil {
 			line(false, "hosts", "%v", err)
 		}
+		p.statusDatabase(ctx, cfg, st, line)
 	}
 	if broken {
 		return errBroken
@@ -125,11 +127,18 @@ func (p *process) statusHosts(ctx context.Context, cfg *config, st *store.Store,
 			text += ": " + h.Error
 		}
 		switch {
+		case h.Name == cfg.Source && h.Blocked:
+			own, good = "this host is blocked (f2bc host remove): nothing that it reports counts", false
 		case h.Name == cfg.Source:
 			own, good = text, ok
+		case h.Blocked:
+			line(true, "host", "%s: blocked", h.Name)
 		case ok:
 			others++
 		default:
+			if lapse := lapsing(h, now); lapse != "" {
+				text += "; it " + lapse
+			}
 			line(false, "host", "%s: synced %s", h.Name, text)
 		}
 	}
@@ -139,3 +148,24 @@ func (p *process) statusHosts(ctx context.Context, cfg *config, st *store.Store,
 	}
 	return nil
 }
+
+// statusDatabase says what is wrong with how the database server is set up.
+func (p *process) statusDatabase(ctx context.Context, cfg *config, st *store.Store, line func(bool, string, string, ...any)) {
+	if resolves, err := st.ResolvesNames(ctx); err != nil {
+		line(false, "server", "%v", err)
+	} else if resolves {
+		line(false, "server", "%s", namesShieldNothing)
+	}
+	accounts, known, err := st.OldAccounts(ctx)
+	switch {
+	case err != nil:
+		line(false, "grants", "%v", err)
+	case len(accounts) > 0:
+		line(false, "grants", "older rights, which a thief could abuse, are still held by %s; see f2bc setup mysql --source NAME",
+			strings.Join(accounts, ", "))
+	case !known && !st.IsOwnAccount():
+		line(true, "grants", "not visible to this account; as root: GRANT SELECT ON mysql.tables_priv TO …")
+	}
+}
+
+const namesShieldNothing = "skip_name_resolve is off: a server's address may be known by a name only, which shields nothing; set it on"

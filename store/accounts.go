@@ -1,8 +1,10 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -13,6 +15,7 @@ const (
 	databaseSQL = `CREATE DATABASE IF NOT EXISTS {db} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 CREATE USER IF NOT EXISTS 'f2bc_owner'@'%' IDENTIFIED BY <password of f2bc_owner>;
 GRANT ALL PRIVILEGES ON {db*}.* TO 'f2bc_owner'@'%';
+GRANT SELECT ON mysql.tables_priv TO 'f2bc_owner'@'%';
 `
 	serverSQL = `CREATE USER IF NOT EXISTS {account}@'%' IDENTIFIED BY <password of {source}>
   WITH MAX_USER_CONNECTIONS 20;
@@ -31,6 +34,9 @@ GRANT SELECT ON {db*}.* TO 'f2bc_reader'@'%';
 `
 )
 
+// PasswordPlace stands in the statements where a password belongs.
+var PasswordPlace = regexp.MustCompile(`<password of [^>]*>`)
+
 // Accounts are the SQL statements by which an admin gives a fleet its accounts, each in need of a password where it says
 // <password of …>: until then none of them runs.
 type Accounts struct {
@@ -42,7 +48,7 @@ type Accounts struct {
 
 // NewAccounts returns the statements for the database of a DSN and for the server whose source is given.
 func NewAccounts(database, source string) (Accounts, error) {
-	// The views know the account as USER() says it, up to the first @, in at most three bytes a character.
+	// The procedures know the account as USER() says it, up to the first @, in at most three bytes a character.
 	bad := func(r rune) bool {
 		return strings.ContainsRune("@'`\\", r) || r > 0xffff || r == utf8.RuneError || !unicode.IsPrint(r)
 	}
@@ -58,3 +64,75 @@ func NewAccounts(database, source string) (Accounts, error) {
 }
 
 var errNoAccount = errors.New("a database account cannot be limited to a name with @, quotes, backslashes or what is not printed; choose another name")
+
+// DropAccount drops the accounts of a server, and returns the statement that does it, empty where there is none. It is not done
+// where this account may not, nor to an account with rights beyond f2bc's database: it may be somebody's.
+func (s *Store) DropAccount(ctx context.Context, name string) (statement string, err error) {
+	if s.Embedded() {
+		return "", nil
+	}
+	statement = "DROP USER " + quote(name) + "@'%'"
+	var hosts []string
+	err = s.query(ctx, s.db, "SELECT Host FROM mysql.user WHERE User = ?", []any{name}, func(scan scanner) error {
+		var host string
+		err := scan(&host)
+		hosts = append(hosts, host)
+		return err
+	})
+	if err != nil || len(hosts) == 0 {
+		return map[bool]string{true: statement}[err != nil], err
+	}
+	var accounts []string
+	for _, host := range hosts {
+		account := quote(name) + "@" + quote(host)
+		accounts = append(accounts, account)
+		if e := s.onlyOurs(ctx, account); e != nil {
+			err = e
+		}
+	}
+	statement = "DROP USER " + strings.Join(accounts, ", ")
+	if err == nil {
+		_, err = s.db.ExecContext(ctx, statement)
+	}
+	return statement, err
+}
+
+// onlyOurs says why an account is more than a server's.
+func (s *Store) onlyOurs(ctx context.Context, account string) error {
+	return s.query(ctx, s.db, "SHOW GRANTS FOR "+account, nil, func(scan scanner) error {
+		var grant string
+		if err := scan(&grant); err != nil {
+			return err
+		}
+		_, on, _ := strings.Cut(grant, " ON ")
+		database := strings.ReplaceAll(strings.ReplaceAll(on, `\_`, "_"), `\%`, "%")
+		if !strings.HasPrefix(grant, "GRANT USAGE ON *.*") && !strings.HasPrefix(database, "`"+s.dsn.Database+"`.") {
+			return fmt.Errorf("%s has other rights too", account)
+		}
+		return nil
+	})
+}
+
+// OldAccounts returns the accounts that still have the rights on views that an older f2bc gave them. known is false where this
+// account may not see that.
+func (s *Store) OldAccounts(ctx context.Context) (accounts []string, known bool, err error) {
+	if s.Embedded() || !s.hasProcedures {
+		return nil, true, nil
+	}
+	const query = `
+SELECT DISTINCT CONCAT('''', User, '''@''', Host, '''') FROM mysql.tables_priv
+WHERE Db = ? AND Table_name IN ('own_report', 'own_lift', 'own_event', 'own_host') AND Table_priv <> '' ORDER BY 1`
+	err = retry(ctx, func(ctx context.Context) error {
+		accounts = nil
+		return s.query(ctx, s.db, query, []any{s.dsn.Database}, func(scan scanner) error {
+			var account string
+			err := scan(&account)
+			accounts = append(accounts, account)
+			return err
+		})
+	})
+	if denied(err) {
+		return nil, false, nil
+	}
+	return accounts, err == nil, err
+}

@@ -88,7 +88,7 @@ func (s *Store) Touch(ctx context.Context) error {
 		return err
 	}
 	touch, args := "UPDATE host SET mark = CURRENT_TIMESTAMP(6), address = "+s.engine.peer+" WHERE source = ?", []any{[]byte(s.source)}
-	if s.hasProcedures && s.source == s.dsn.User {
+	if s.hasProcedures && s.IsOwnAccount() {
 		touch, args = "CALL touch_host()", nil
 	}
 	_, err = s.db.ExecContext(ctx, touch, args...) // once: a replica takes no writes, and there will be another command

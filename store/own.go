@@ -41,6 +41,9 @@ func (s *Store) own(f Fact) bool {
 	return s.dsn.User != "" && f.Source == s.dsn.User && !f.Forced
 }
 
+// IsOwnAccount reports whether this host's account has the name of its source.
+func (s *Store) IsOwnAccount() bool { return s.dsn.User != "" && s.source == s.dsn.User }
+
 // writeAs calls write with the first way that this account may use: for what is its own as above, for the rest the tables.
 func (s *Store) writeAs(ctx context.Context, own bool, write func(ctx context.Context, w way) error) error {
 	w := byTables

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -24,8 +23,6 @@ type fleet struct {
 	database string
 	admin    *Store
 }
-
-var placeholder = regexp.MustCompile(`<password of [^>]*>`)
 
 func newFleet(t testing.TB, servers ...string) *fleet {
 	t.Helper()
@@ -48,7 +45,7 @@ func newFleetWith(t testing.TB, statements string, servers ...string) *fleet {
 	f.database = f.server.Database(t) + "_x" // _ is a wildcard in some grants
 	run := func(statements string) {
 		t.Helper()
-		f.server.Exec(t, placeholder.ReplaceAllString(statements, "'sesame'"))
+		f.server.Exec(t, PasswordPlace.ReplaceAllString(statements, "'sesame'"))
 	}
 	all, err := NewAccounts(f.database, "nobody")
 	check(t, err)

@@ -1,0 +1,179 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"f2bc/store"
+)
+
+func (p *process) hostCommand() *cli.Command {
+	names := func(do func(context.Context, *store.Store, string) error) cli.ActionFunc {
+		return func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return usagef("no host named; see %s --help", commandName(c))
+			}
+			cfg, err := p.configure(c)
+			if err != nil {
+				return err
+			}
+			st, err := p.openStore(c.Context, cfg)
+			if err != nil {
+				return err
+			}
+			defer st.Close()
+			for _, name := range c.Args().Slice() {
+				if name != cleanName(name, "") {
+					return usagef("%q is no host's name", name)
+				}
+				if err := do(c.Context, st, name); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	return &cli.Command{
+		Name:   "host",
+		Usage:  "the hosts of the fleet: see them, remove one, take it back",
+		Action: p.noCommand,
+		Subcommands: []*cli.Command{
+			{
+				Name:      "remove",
+				Usage:     "block hosts: nothing that they report counts any more",
+				ArgsUsage: "NAME…",
+				Description: `For a server that was broken into or is gone. Whatever it has reported or will report counts nowhere from the next
+sync on, its address is no longer kept from being banned, and its database account is dropped where your account
+may do that; otherwise the statement is printed. f2bc host add takes it back.`,
+				Flags:  globalFlags(),
+				Action: names(p.hostRemove),
+			},
+			{
+				Name:        "add",
+				Usage:       "take removed hosts back",
+				ArgsUsage:   "NAME…",
+				Description: "What they have reported counts again. For their accounts see f2bc setup mysql --source NAME.",
+				Flags:       globalFlags(),
+				Action: names(func(ctx context.Context, st *store.Store, name string) error {
+					if err := st.Release(ctx, name); err != nil {
+						return err
+					}
+					p.out.say("%s counts again; for its account see f2bc setup mysql --source %[1]s", name)
+					return nil
+				}),
+			},
+			{
+				Name:  "list",
+				Usage: "show the hosts, and which are blocked",
+				Flags: append([]cli.Flag{formatFlag()}, globalFlags()...),
+				Action: func(c *cli.Context) error {
+					layout, err := parseLayout(c)
+					if err != nil {
+						return err
+					}
+					if err := noArguments(c); err != nil {
+						return err
+					}
+					cfg, err := p.configure(c)
+					if err != nil {
+						return err
+					}
+					return p.hostList(c.Context, cfg, layout)
+				},
+			},
+		},
+	}
+}
+
+func (p *process) hostRemove(ctx context.Context, st *store.Store, name string) error {
+	banned := map[netip.Prefix]bool{}
+	err := st.Bans(ctx, store.Filter{Source: name}, func(prefix netip.Prefix, _ bool) { banned[prefix] = true })
+	if err != nil {
+		return err
+	}
+	dropped, err := st.Block(ctx, name)
+	if err != nil {
+		return err
+	}
+	row := ""
+	if !dropped {
+		row = "; its row stays, your account may not delete it"
+	}
+	p.out.say("%s is blocked: %s of it no longer %s%s", name, counted(len(banned), "ban", "bans"),
+		map[bool]string{true: "counts", false: "count"}[len(banned) == 1], row)
+	account, err := st.DropAccount(ctx, name)
+	switch {
+	case err != nil:
+		p.out.say("its account is not dropped (%v); as root of the database: %s", err, account)
+	case account != "":
+		p.out.say("its account is gone: %s", account)
+	}
+	return nil
+}
+
+func (p *process) hostList(ctx context.Context, cfg *config, layout string) error {
+	st, err := p.openStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	hosts, err := st.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	now, err := st.Now(ctx)
+	if err != nil {
+		return err
+	}
+	rows := func(yield func(row) bool) {
+		for _, h := range hosts {
+			var state []string
+			if h.Blocked {
+				state = append(state, "blocked")
+			}
+			until := h.Shields(now)
+			if until == 0 {
+				state = append(state, "not shielded")
+			}
+			if !yield(row{h.Name, h.Version, h.Address, h.Seen, h.At, h.Mode, h.Wanted, h.Installed, strings.Join(state, ", "), until}) {
+				return
+			}
+		}
+	}
+	columns := []string{"name", "version", "address", "seen", "synced", "mode", "wanted", "installed", "state", "shielded_until"}
+	return render(p.out.stdout, layout, columns, rows)
+}
+
+// sayLapsing names the hosts whose addresses may soon be banned, since they were not seen for long.
+func (p *process) sayLapsing(ctx context.Context, st *store.Store) error {
+	hosts, err := st.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	now, err := st.Now(ctx)
+	if err != nil {
+		return err
+	}
+	for _, h := range hosts {
+		if text := lapsing(h, now); text != "" {
+			p.out.say("host %s %s", h.Name, text)
+		}
+	}
+	return nil
+}
+
+// lapseNotice is how long before an address may be banned that is said.
+const lapseNotice = 7 * 24 * 60 * 60 * 1_000_000 // µs
+
+func lapsing(h store.Host, now store.Time) string {
+	until := h.Shields(now)
+	if until == 0 || until > now+lapseNotice {
+		return ""
+	}
+	return fmt.Sprintf("was last seen %s: from %s on its address %s may be banned; f2bc host remove %s if it is gone",
+		moment(h.Seen.Std()), moment(until.Std()), h.Address, h.Name)
+}
