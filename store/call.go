@@ -136,7 +136,7 @@ func (s *Store) callFact(ctx context.Context, f Fact, at time.Time, names any) (
 	}
 	meta := map[string]string{}
 	args := []any{f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Reason), f.Lift, f.bantimeMicros(),
-		int64(happened), int64(TimeOf(asked)), int64(s.keptOffset()), names}
+		int64(happened), int64(TimeOf(asked)), int64(keptOffset(s.stateDir)), names}
 	err = s.query(ctx, s.db, "CALL write_fact(?, ?, ?, ?, ?, ?, ?, ?, ?)", args, func(scan scanner) error {
 		var kind, text, detail string
 		var n Time

@@ -75,7 +75,7 @@ func (s *Store) offset(measured Time) Time {
 	if s.Embedded() {
 		return 0
 	}
-	kept := s.keptOffset()
+	kept := keptOffset(s.stateDir)
 	if moved := measured - kept; moved <= Time(clockSlack.Microseconds()) && -moved <= Time(clockSlack.Microseconds()) {
 		return kept
 	}
@@ -83,21 +83,21 @@ func (s *Store) offset(measured Time) Time {
 	return measured
 }
 
-func (s *Store) offsetFile() string { return filepath.Join(s.stateDir, "clock-distance") }
+func offsetFile(stateDir string) string { return filepath.Join(stateDir, "clock-distance") }
 
 // keptOffset returns how far the store's clock is ahead of the local one, as last kept.
-func (s *Store) keptOffset() Time {
-	if s.stateDir == "" {
+func keptOffset(stateDir string) Time {
+	if stateDir == "" {
 		return 0
 	}
-	text, _ := os.ReadFile(s.offsetFile())
+	text, _ := os.ReadFile(offsetFile(stateDir))
 	µs, _ := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64) // what is torn counts as none
 	return Time(µs)
 }
 
 // keepOffset is advice: without it equal times may differ.
 func (s *Store) keepOffset(offset Time) {
-	if s.stateDir != "" && offset != s.keptOffset() && os.MkdirAll(s.stateDir, 0o700) == nil {
-		os.WriteFile(s.offsetFile(), fmt.Appendln(nil, int64(offset)), 0o600)
+	if s.stateDir != "" && offset != keptOffset(s.stateDir) && os.MkdirAll(s.stateDir, 0o700) == nil {
+		os.WriteFile(offsetFile(s.stateDir), fmt.Appendln(nil, int64(offset)), 0o600)
 	}
 }

@@ -85,7 +85,7 @@ func (o *Outbox) Add(ctx context.Context, facts []Fact, at time.Time) error {
 	var after Time
 	if dated := !at.IsZero(); dated { // then it may well have been before what was taken, too
 		made = min(at.UnixMicro(), now)
-	} else if newest, _, err := newestTaken(o.dir, ""); err != nil {
+	} else if newest, _, err := newestTaken(o.dir, "", (TimeOf(time.Now()) + keptOffset(o.dir)).Add(maxAhead)); err != nil {
 		return fmt.Errorf("write to the outbox: %w", err)
 	} else {
 		after = newest.At
@@ -251,17 +251,15 @@ type waiting struct {
 
 // fix returns the oldest waiting facts, each with a source and with a time that it keeps.
 func (o *Outbox) fix(ctx context.Context, st *Store, source string) ([]waiting, error) {
-	batch, err := o.read(ctx, "error = '' ORDER BY seq LIMIT ?", batchSize)
+	// What is dated ahead, by a clock that was wrong, is not a fact yet: it waits.
+	batch, err := o.read(ctx, "error = '' AND at <= ? ORDER BY seq LIMIT ?", int64(st.clock.now().Add(maxAhead)), batchSize)
 	if err != nil || len(batch) == 0 {
 		return nil, err
 	}
-	// The store's clock is no later than this when the answer has come: a lift must not pass a ban made after it.
-	asked := time.Now()
-	now, err := st.Now(ctx)
+	now, err := st.notAfter(ctx, time.Now()) // a lift must not pass a ban made after it
 	if err != nil {
 		return nil, err
 	}
-	now -= Time(time.Since(asked).Microseconds())
 	boot, uptime := bootClock()
 	local := time.Now().UnixMicro()
 	err = o.transact(ctx, func(tx *sql.Tx) error {

@@ -371,25 +371,34 @@ func checksums(t *testing.T, s *Store) (sums string) {
 	return sums
 }
 
-// TestOwnerGone: the views run with the rights of the account that made them. Without it a fact is not lost: it waits.
+// TestOwnerGone: procedures and views run with the rights of the account that made them. Without it a fact is not lost: it waits.
 func TestOwnerGone(t *testing.T) {
-	f := newFleet(t, "web1")
-	web1 := f.open(t, "web1")
-	facts := []Fact{report("203.0.113.6/32", "web1", 1_700_000_000_000_000, Forever)}
-	f.server.Exec(t, "RENAME USER f2bc_owner TO somebody")
-	err := web1.Write(t.Context(), facts)
-	f.server.Exec(t, "RENAME USER somebody TO f2bc_owner")
-	if err == nil || Rejected(err) || errors.Is(err, ErrNotOwn) {
-		t.Error("without the owner's account:", err)
-	}
-	check(t, web1.Write(t.Context(), facts))
-	ahead := facts[0]
-	ahead.Reason, ahead.At = "forced", facts[0].At+1
-	forced := ahead
-	forced.Forced = true
-	check(t, f.admin.Write(t.Context(), []Fact{forced}))
-	err = web1.Write(t.Context(), []Fact{ahead})
-	if !Rejected(err) || !strings.Contains(err.Error(), "none in place of a forced report") {
-		t.Error("in place of a forced report:", err)
+	for _, grants := range []string{"", oldGrants} {
+		f := newFleetWith(t, grants, "web1")
+		web1 := f.open(t, "web1")
+		facts := []Fact{report("203.0.113.6/32", "web1", 1_700_000_000_000_000, Forever)}
+		f.server.Exec(t, "RENAME USER f2bc_owner TO somebody")
+		err := web1.Write(t.Context(), facts)
+		f.server.Exec(t, "RENAME USER somebody TO f2bc_owner")
+		if err == nil || Rejected(err) || errors.Is(err, ErrNotOwn) {
+			t.Error("without the owner's account:", err)
+		}
+		check(t, web1.Write(t.Context(), facts))
+		same := facts[0]
+		same.Reason, same.At = "forced", facts[0].At+1
+		forced := same
+		forced.Forced = true
+		check(t, f.admin.Write(t.Context(), []Fact{forced}))
+		err = web1.Write(t.Context(), []Fact{same})
+		if grants == "" {
+			check(t, err) // it changes nothing
+		} else if !Rejected(err) || !strings.Contains(err.Error(), "none in place of a forced report") {
+			t.Error("in place of a forced report:", err)
+		}
+		bans, err := f.admin.List(t.Context(), Filter{Reason: "forced"})
+		check(t, err)
+		if len(bans) != 1 || !bans[0].Forced {
+			t.Errorf("%+v", bans)
+		}
 	}
 }

@@ -93,7 +93,7 @@ func parseTaken(line string) (id string, f Fact, ok bool) {
 // it: then it was restored from a backup. (Its newest mark would not tell, since other hosts may have written since.)
 // The newest comes last, so that a run that is cut short is repeated. Returns how many facts there were.
 func (s *Store) Recall(ctx context.Context, dir string) (recalled int, err error) {
-	newest, ok, err := newestTaken(dir, s.id)
+	newest, ok, err := newestTaken(dir, s.id, s.clock.now().Add(maxAhead))
 	if err != nil || !ok {
 		return 0, err
 	}
@@ -118,7 +118,8 @@ func (s *Store) Recall(ctx context.Context, dir string) (recalled int, err error
 		defer f.Close()
 		lines := bufio.NewScanner(f)
 		for lines.Scan() {
-			if id, fact, ok := parseTaken(lines.Text()); ok && id == s.id {
+			// What is dated ahead, by a clock that was wrong, is not a fact yet.
+			if id, fact, ok := parseTaken(lines.Text()); ok && id == s.id && fact.At <= s.clock.now().Add(maxAhead) {
 				facts = append(facts, fact)
 			}
 			if len(facts) == batchSize {
@@ -134,8 +135,9 @@ func (s *Store) Recall(ctx context.Context, dir string) (recalled int, err error
 	return recalled, write()
 }
 
-// newestTaken returns the last fact noted in dir, of the store with this id, or of any store where id is empty.
-func newestTaken(dir, id string) (newest Fact, ok bool, err error) {
+// newestTaken returns the last fact noted in dir that is not later than until, of the store with this id, or of any store
+// where id is empty.
+func newestTaken(dir, id string, until Time) (newest Fact, ok bool, err error) {
 	files, err := takenFiles(dir)
 	if err != nil || len(files) == 0 {
 		return newest, false, err
@@ -151,7 +153,7 @@ func newestTaken(dir, id string) (newest Fact, ok bool, err error) {
 	}
 	end, err := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-64<<10), 64<<10))
 	for line := range strings.Lines(string(end)) {
-		if of, fact, whole := parseTaken(strings.TrimSuffix(line, "\n")); whole && (of == id || id == "") {
+		if of, fact, whole := parseTaken(strings.TrimSuffix(line, "\n")); whole && (of == id || id == "") && fact.At <= until {
 			newest, ok = fact, true
 		}
 	}
@@ -160,15 +162,15 @@ func newestTaken(dir, id string) (newest Fact, ok bool, err error) {
 
 // has reports whether the store has f, or a later fact in its place.
 func (s *Store) has(ctx context.Context, f Fact) (bool, error) {
-	column, table := "at", reports+" WHERE"
+	column, table, valid := "at", reports, ""
 	if f.Lift && f.exact() {
 		column = "lifted"
 	} else if f.Lift {
-		table = "lift WHERE " + validLift + " AND"
+		table, valid = "lift", " AND "+validLift
 	}
 	var at Time
 	err := retry(ctx, func(ctx context.Context) error {
-		query := "SELECT COALESCE(MAX(" + column + "), 0) FROM " + table + " WHERE addr = ? AND len = ? AND source = ? AND reason = ?"
+		query := "SELECT COALESCE(MAX(" + column + "), 0) FROM " + table + " WHERE addr = ? AND len = ? AND source = ? AND reason = ?" + valid
 		return s.db.QueryRowContext(ctx, s.sane(query), f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Source), []byte(f.Reason)).Scan(&at)
 	})
 	if err != nil {
