@@ -103,7 +103,7 @@ func (s *Store) active(ctx context.Context, f Filter, whole bool, yield func(Rep
 		switch {
 		case whole:
 			columns = 6
-		case lifts.named:
+		case lifts.named():
 			columns = 5
 		case lifts.any():
 			columns = 3
