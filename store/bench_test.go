@@ -2,8 +2,11 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -49,6 +52,67 @@ func BenchmarkCompareRead(b *testing.B) {
 		bench.Compare(b, "read and merge 1,000,000 active of 6,000,000 reports, "+c.name, 5, bench.Side{Name: "f2bc", Run: ours},
 			bench.Side{Name: "bare SELECT addr, len", Run: bench.BareSelect(b, s.db, s.engine.active)}, c.goal)
 	}
+}
+
+// BenchmarkCompareLifts reads the list beside as many lifts, and beside many of everything.
+func BenchmarkCompareLifts(b *testing.B) {
+	s := initStore(b, tunedOptions(b))
+	bench.FillReports(b, s.db, false, 6_000_000)
+	bans := func(want int) func() time.Duration {
+		return bench.Timed(b, func() error {
+			n := 0
+			err := s.Bans(context.Background(), Filter{}, func(netip.Prefix, bool) { n++ })
+			if n < want {
+				b.Error(n, "bans")
+			}
+			return err
+		})
+	}
+	for _, c := range []struct{ names, source, reason string }{
+		{"of any source and reason", "''", "''"},
+		{"of 100 sources, any reason", "CONCAT('web', seq % 100)", "''"},
+	} {
+		_, err := s.db.Exec("TRUNCATE lift")
+		check(b, err)
+		_, err = s.db.Exec("INSERT IGNORE INTO lift (addr, len, source, reason, at) SELECT UNHEX(LPAD(HEX(FLOOR(RAND(7) * 4294967296)), 8, '0')), 32, " +
+			c.source + ", " + c.reason + ", 1600000000000000 + seq FROM seq_1_to_1000000")
+		check(b, err)
+		bench.Compare(b, "read 1,000,000 active reports beside 1,000,000 lifts of random addresses, "+c.names, 5,
+			bench.Side{Name: "f2bc", Run: bans(900_000)}, bench.Side{Name: "bare read of the same rows", Run: bareRows(b, s)}, "2")
+	}
+	_, err := s.db.Exec("TRUNCATE lift")
+	check(b, err)
+	_, err = s.db.Exec("DELETE FROM report WHERE expires <> 9223372036854775807 OR addr >= UNHEX(HEX(16777216 + 122042 * 6 * 503))")
+	check(b, err)
+	alone := bans(122_000)
+	_, err = s.db.Exec("ANALYZE TABLE report")
+	check(b, err)
+	var without []time.Duration
+	for range 5 {
+		without = append(without, alone())
+	}
+	slices.Sort(without)
+	_, err = s.db.Exec("INSERT INTO lift (addr, len, source, reason, at) SELECT X'00000000', 0, '', CONCAT('reason', seq), 1600000000000000 FROM seq_1_to_5000")
+	check(b, err)
+	bench.Compare(b, "read 122,042 reports beside 5,000 lifts of 0.0.0.0/0 for different reasons", 5,
+		bench.Side{Name: "f2bc", Run: bans(122_000)}, bench.Side{Name: "without the lifts", Run: func() time.Duration { return without[2] }}, "3")
+}
+
+// bareRows reads addr, len and at of the active reports and all columns of the lifts, as the driver has them.
+func bareRows(b *testing.B, s *Store) func() time.Duration {
+	return bench.Timed(b, func() error {
+		return s.snapshot(context.Background(), func(conn *sql.Conn) error {
+			for _, query := range []string{
+				"SELECT addr, len, at FROM report FORCE INDEX (active) WHERE expires > 1800000000000000",
+				"SELECT addr, len, source, reason, at FROM lift",
+			} {
+				if err := s.queryRaw(context.Background(), conn, query, nil, func([]driver.Value) {}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
 }
 
 func BenchmarkCompareWrite(b *testing.B) {

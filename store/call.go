@@ -81,7 +81,7 @@ func (s *Store) giveOne(ctx context.Context, f *Fact, at time.Time, check *Check
 	}
 	made := time.Now()
 	for {
-		var a answer
+		var a factAnswer
 		lost := false
 		err := retry(ctx, func(ctx context.Context) (err error) {
 			a, err = s.callFact(ctx, *f, at, names)
@@ -122,13 +122,13 @@ func (s *Store) notAfter(ctx context.Context, local time.Time) (Time, error) {
 	return now - Time(time.Since(asked).Microseconds()) - Time(time.Since(local).Microseconds()), err
 }
 
-// answer is what the procedure write_fact says.
-type answer struct {
+// factAnswer is what the procedure write_fact says.
+type factAnswer struct {
 	never   []Protected // what bears on the fact, which was not written
 	written Time        // the time that the fact was given, zero if it was not written
 }
 
-func (s *Store) callFact(ctx context.Context, f Fact, at time.Time, names any) (a answer, err error) {
+func (s *Store) callFact(ctx context.Context, f Fact, at time.Time, names any) (a factAnswer, err error) {
 	asked := time.Now()
 	happened := Time(0)
 	if !at.IsZero() {

@@ -3,20 +3,64 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"encoding/binary"
 	"net/netip"
 )
 
-// lifts holds the wider lifts for the question which of them is the newest that covers a report.
+// lifts holds the wider lifts for the question which of them is the newest that covers a report. However many there are,
+// a question costs at most four lookups for each prefix length that occurs.
 type lifts struct {
-	byPrefix map[netip.Prefix][]Fact
-	bits     [2][]int // the prefix lengths that occur, IPv4 and IPv6: only these are looked up
-	named    bool     // some are of one source or reason only
+	byLen [2][]*liftsOfLen  // IPv4 and IPv6
+	names map[string]uint32 // numbers the sources and reasons from 1
 
-	// The first two bytes of the addresses that are lifted, IPv4 and IPv6: most reports need no further look.
-	maybe [2][1 << 16 / 64]uint64
+	// The first two bytes of the addresses that are lifted by lifts of at least so many bits, IPv4 and IPv6: most reports
+	// need no further look.
+	maybe [2][1 << startBits / 64]uint64
 }
 
-func (l *lifts) any() bool { return len(l.byPrefix) > 0 }
+const startBits = 16
+
+// liftsOfLen are the lifts of one prefix length.
+type liftsOfLen struct {
+	bits   int
+	kinds  [4]bool // which of the kinds of newest occur
+	newest map[liftKey]Time
+}
+
+// liftKey is what a lift is about. Of several about the same only the newest counts.
+type liftKey struct {
+	addr           addrBits
+	source, reason uint32 // their numbers, 0: any
+}
+
+// addrBits are the bits of an address from the left, the 32 of an IPv4 one followed by zeros.
+type addrBits struct{ high, low uint64 }
+
+func bitsOf(a netip.Addr) addrBits {
+	if a.Is4() {
+		b := a.As4()
+		return addrBits{high: uint64(binary.BigEndian.Uint32(b[:])) << 32}
+	}
+	b := a.As16()
+	return addrBits{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
+}
+
+// masked keeps the first n bits.
+func (b addrBits) masked(n int) addrBits {
+	if n <= 64 {
+		return addrBits{high: b.high &^ (1<<(64-n) - 1)}
+	}
+	return addrBits{b.high, b.low &^ (1<<(128-n) - 1)}
+}
+
+// start returns the first two bytes.
+func (b addrBits) start() uint64 { return b.high >> (64 - startBits) }
+
+func (l *lifts) any() bool { return len(l.byLen[0])+len(l.byLen[1]) > 0 }
+
+// named reports whether some are of one source or reason only.
+func (l *lifts) named() bool { return len(l.names) > 0 }
 
 func family(p netip.Prefix) int {
 	if p.Addr().Is4() {
@@ -25,48 +69,67 @@ func family(p netip.Prefix) int {
 	return 1
 }
 
-// start returns the first two bytes of a.
-func start(a netip.Addr) int {
-	if a.Is4() {
-		b := a.As4()
-		return int(b[0])<<8 | int(b[1])
+// number returns the number of a source or reason, 0 for any.
+func (l *lifts) number(name string) uint32 {
+	n, ok := l.names[name]
+	if name == "" || ok {
+		return n
 	}
-	b := a.As16()
-	return int(b[0])<<8 | int(b[1])
+	if l.names == nil {
+		l.names = map[string]uint32{}
+	}
+	n = uint32(len(l.names) + 1)
+	l.names[name] = n
+	return n
+}
+
+func (l *lifts) ofLen(family, bits int) *liftsOfLen {
+	for _, of := range l.byLen[family] {
+		if of.bits == bits {
+			return of
+		}
+	}
+	of := &liftsOfLen{bits: bits, newest: map[liftKey]Time{}}
+	l.byLen[family] = append(l.byLen[family], of)
+	return of
 }
 
 func (l *lifts) add(f Fact) {
-	if l.byPrefix == nil {
-		l.byPrefix = map[netip.Prefix][]Fact{}
+	of := l.ofLen(family(f.Prefix), f.Prefix.Bits())
+	key := liftKey{bitsOf(f.Prefix.Addr()), l.number(f.Source), l.number(f.Reason)}
+	of.newest[key] = max(of.newest[key], f.At)
+	kind := 0
+	if f.Source != "" {
+		kind |= 1
 	}
-	l.byPrefix[f.Prefix] = append(l.byPrefix[f.Prefix], f)
-	l.named = l.named || f.Source != "" || f.Reason != ""
-	first := start(f.Prefix.Addr())
-	for i := first; i <= first|0xffff>>min(f.Prefix.Bits(), 16); i++ {
+	if f.Reason != "" {
+		kind |= 2
+	}
+	of.kinds[kind] = true
+	if of.bits >= startBits {
+		i := key.addr.start()
 		l.maybe[family(f.Prefix)][i/64] |= 1 << (i % 64)
 	}
-	bits := &l.bits[family(f.Prefix)]
-	for _, b := range *bits {
-		if b == f.Prefix.Bits() {
-			return
-		}
-	}
-	*bits = append(*bits, f.Prefix.Bits())
 }
 
 // newest returns the time of the newest lift that covers reports of source and reason on p, zero if there is none.
 func (l *lifts) newest(p netip.Prefix, source, reason string) (at Time) {
-	if i := start(p.Addr()); l.maybe[family(p)][i/64]>>(i%64)&1 == 0 {
-		return 0
+	addr := bitsOf(p.Addr())
+	i := addr.start()
+	maybe := l.maybe[family(p)][i/64]>>(i%64)&1 != 0
+	var s, r uint32
+	if l.named() {
+		s, r = l.names[source], l.names[reason] // where no lift names it, those of any
 	}
-	for _, bits := range l.bits[family(p)] {
-		if bits > p.Bits() {
+	for _, of := range l.byLen[family(p)] {
+		if of.bits > p.Bits() || of.bits >= startBits && !maybe {
 			continue
 		}
-		wider, _ := p.Addr().Prefix(bits)
-		for _, f := range l.byPrefix[wider] {
-			if f.At > at && f.covers(p, source, reason) {
-				at = f.At
+		key := liftKey{addr: addr.masked(of.bits)}
+		for kind, occurs := range of.kinds {
+			if occurs {
+				key.source, key.reason = s*uint32(kind&1), r*uint32(kind>>1)
+				at = max(at, of.newest[key])
 			}
 		}
 	}
@@ -76,14 +139,34 @@ func (l *lifts) newest(p netip.Prefix, source, reason string) (at Time) {
 // readLifts reads all wider lifts.
 func (s *Store) readLifts(ctx context.Context, conn *sql.Conn) (*lifts, error) {
 	l := &lifts{}
-	err := s.query(ctx, conn, s.sane("SELECT addr, len, source, reason, at FROM lift WHERE "+validLift), nil, func(scan scanner) error {
-		f, err := scanLift(scan)
-		if err == nil && f.Prefix.IsValid() {
+	query := s.sane("SELECT addr, len, source, reason, at FROM lift WHERE " + validLift)
+	return l, s.queryRaw(ctx, conn, query, nil, func(row []driver.Value) {
+		if f, ok := liftOf(row); ok {
 			l.add(f)
 		}
-		return err
 	})
-	return l, err
+}
+
+// liftOf reads a row (addr, len, source, reason, at). A name that is none, as a NULL, must not count as any.
+func liftOf(row []driver.Value) (f Fact, ok bool) {
+	addr, ok1 := bytesOf(row[0])
+	bits, ok2 := row[1].(int64)
+	source, ok3 := bytesOf(row[2])
+	reason, ok4 := bytesOf(row[3])
+	at, ok5 := row[4].(int64)
+	p, err := prefixOf(addr, int(bits))
+	f = Fact{Lift: true, Prefix: p, Source: string(source), Reason: string(reason), At: Time(at)}
+	return f, ok1 && ok2 && ok3 && ok4 && ok5 && err == nil
+}
+
+func bytesOf(v driver.Value) (b []byte, ok bool) {
+	switch v := v.(type) {
+	case []byte:
+		return v, true
+	case string: // SQLite keeps what was written as text
+		return []byte(v), true
+	}
+	return nil, false
 }
 
 // scanLift reads a row (addr, len, source, reason, at). Where it makes no sense, the prefix is not valid.

@@ -13,10 +13,6 @@ import (
 )
 
 const (
-	// markSlack is how far back of the newest mark a reader asks: rows become visible when their transaction commits,
-	// not in the order of their marks, and the clocks of cluster nodes differ.
-	markSlack = 10 * time.Second
-
 	// wholeEvery is how long a Live trusts marks before it reads everything anew.
 	wholeEvery = 10 * time.Minute
 
@@ -27,13 +23,15 @@ const (
 // Live is the active list kept up to date by asking only for what changed. It is not for concurrent use. What it knows
 // it keeps in memory, about 100 bytes a ban.
 type Live struct {
-	s     *Store
-	bans  map[netip.Prefix]liveBan
-	lifts *lifts
-	read  time.Time        // of everything; zero before the first time
-	mark  int64            // newest seen, µs
-	seen  map[string]int64 // the marks of the rows within the slack, by their key: known already
-	next  Time             // when the first ban ends
+	s       *Store
+	bans    map[netip.Prefix]liveBan
+	lifts   *lifts
+	blocked []string         // sources of which nothing counts
+	read    time.Time        // of everything; zero before the first time
+	mark    int64            // newest seen, µs
+	moved   time.Time        // when mark last moved
+	seen    map[uint64]int64 // the marks of the rows within the slack, by rowHash: known already
+	next    Time             // when the first ban ends
 }
 
 type liveBan struct {
@@ -67,7 +65,10 @@ func (l *Live) Refresh(ctx context.Context) (changed bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("read from %v: %w", l.s.dsn, err)
 	}
-	if l.read.IsZero() || len(prefixes) > manyChanged {
+	if len(prefixes) > manyChanged {
+		l.read = time.Time{} // until it is read, also where that fails
+	}
+	if l.read.IsZero() {
 		return l.readAll(ctx)
 	}
 	for batch := range slices.Chunk(slices.Collect(maps.Keys(prefixes)), askBatch) {
@@ -83,7 +84,8 @@ func (l *Live) Refresh(ctx context.Context) (changed bool, err error) {
 
 // readAll reads everything in one snapshot.
 func (l *Live) readAll(ctx context.Context) (changed bool, err error) {
-	fresh := Live{s: l.s, bans: map[netip.Prefix]liveBan{}, read: time.Now(), seen: map[string]int64{}}
+	fresh := Live{s: l.s, bans: map[netip.Prefix]liveBan{}, read: time.Now(), seen: map[uint64]int64{}}
+	var a answer
 	err = l.s.snapshot(ctx, func(conn *sql.Conn) (err error) {
 		if fresh.lifts, err = l.s.readLifts(ctx, conn); err != nil {
 			return err
@@ -91,16 +93,25 @@ func (l *Live) readAll(ctx context.Context) (changed bool, err error) {
 		if err := conn.QueryRowContext(ctx, "SELECT "+l.s.newestMark()).Scan(&fresh.mark); err != nil {
 			return err
 		}
-		blocked, err := l.s.blockedSources(ctx, conn)
-		if err != nil {
+		if fresh.blocked, err = l.s.blockedSources(ctx, conn); err != nil {
 			return err
 		}
-		query, args := l.s.activeQuery(activeColumns, Filter{}, blocked)
+		window := fresh.mark - markSlack.Microseconds()
+		a, err = fresh.ask(ctx, conn, window, window, func(c change) { fresh.seen[rowHash(c)] = c.mark })
+		if err != nil || a.id != l.s.id {
+			return err
+		}
+		query, args := l.s.activeQuery(activeColumns, Filter{}, fresh.blocked)
 		return l.s.queryRaw(ctx, conn, query, args, func(row []driver.Value) { fresh.take(activeReport(row)) })
 	})
 	if err != nil {
 		return false, fmt.Errorf("read from %v: %w", l.s.dsn, withHint(err))
 	}
+	if a.id != l.s.id {
+		return false, fmt.Errorf("read from %v: %w", l.s.dsn, ErrReplaced)
+	}
+	l.s.setPaused(a.pause)
+	fresh.moved = time.Now()
 	fresh.Expire()
 	*l = fresh
 	return true, nil
@@ -119,114 +130,6 @@ func (l *Live) take(r Report, err error) {
 	l.bans[r.Prefix] = liveBan{expires: max(b.expires, r.Expires), forced: b.forced || r.Forced}
 }
 
-// change is a row that is new within the slack, or what the store says of itself.
-type change struct {
-	table          string
-	value          []byte // an address, or what else the row has
-	len            int
-	source, reason string
-	at             Time
-	mark           int64
-}
-
-func (c change) key() string {
-	return fmt.Sprintf("%s %x/%d %q %q", c.table, c.value, c.len, c.source, c.reason)
-}
-
-func (l *Live) askChanges(ctx context.Context) (changes []change, err error) {
-	after := l.s.engine.afterMark
-	mark := l.s.engine.recorded
-	query := `
-SELECT 'report', addr, len, source, reason, at, ` + mark + ` FROM report WHERE ` + after + `
-UNION ALL
-SELECT 'lift',   addr, len, source, reason, at, ` + mark + ` FROM lift   WHERE ` + after + `
-UNION ALL
-SELECT 'allow',  entry, 0,  '',     '',     at, ` + mark + ` FROM allow  WHERE ` + after + `
-UNION ALL
-SELECT name,     value, 0,  '',     '',     0,  0 FROM meta WHERE name IN ('id', '` + pauseName + `')
-UNION ALL
-SELECT 'newest', '',    0,  '',     '',     0,  ` + l.s.newestMark()
-	from := l.mark - markSlack.Microseconds()
-	err = retry(ctx, func(ctx context.Context) error {
-		changes = nil
-		return l.s.query(ctx, l.s.db, query, []any{from, from, from}, func(scan scanner) error {
-			var c change
-			err := scan(&c.table, &c.value, &c.len, &c.source, &c.reason, &c.at, &c.mark)
-			changes = append(changes, c)
-			return err
-		})
-	})
-	return changes, err
-}
-
-// readChanges reads the rows that are new within the slack, and returns the prefixes whose bans they may change. It
-// takes up new lifts, and says whether the never-ban list changed.
-func (l *Live) readChanges(ctx context.Context) (prefixes map[netip.Prefix]bool, allows bool, err error) {
-	changes, err := l.askChanges(ctx)
-	if err != nil {
-		return nil, false, err
-	}
-	prefixes, seen := map[netip.Prefix]bool{}, map[string]int64{}
-	var id, pause string
-	var newest int64
-	for _, c := range changes {
-		switch c.table {
-		case "id":
-			id = string(c.value)
-		case pauseName:
-			pause = string(c.value)
-		case "newest":
-			newest = c.mark
-		default:
-			key := c.key()
-			seen[key] = c.mark
-			if l.seen[key] == c.mark {
-				continue
-			}
-			if c.table == "allow" {
-				allows = true
-				continue
-			}
-			l.concern(c, prefixes)
-		}
-	}
-	if id != l.s.id {
-		return nil, false, ErrReplaced
-	}
-	l.s.setPaused(pause)
-	if newest < l.mark {
-		l.read = time.Time{} // rows are gone, so marks no longer tell what changed
-	}
-	l.seen, l.mark = seen, newest
-	return prefixes, allows, nil
-}
-
-// concern adds the prefixes whose bans a new report or lift may change, and takes up a lift.
-func (l *Live) concern(c change, to map[netip.Prefix]bool) {
-	p, err := prefixOf(c.value, c.len)
-	if err != nil {
-		return // a row that makes no sense is about nothing
-	}
-	to[p] = true
-	if c.table == "lift" {
-		l.lifts.add(Fact{Lift: true, Prefix: p, Source: c.source, Reason: c.reason, At: c.at})
-		l.bannedInside(p, to)
-	}
-}
-
-// bannedInside adds the bans inside p. Inside a single address there is none but itself, and an unban of many addresses
-// must not go through all bans for each.
-func (l *Live) bannedInside(p netip.Prefix, to map[netip.Prefix]bool) {
-	if p.IsSingleIP() {
-		return
-	}
-	for banned := range l.bans {
-		if p.Bits() <= banned.Bits() && p.Contains(banned.Addr()) {
-			to[banned] = true
-		}
-	}
-}
-
 // reread asks for the active reports on exactly these prefixes.
 func (l *Live) reread(ctx context.Context, prefixes []netip.Prefix) (changed bool, err error) {
 	before := map[netip.Prefix]liveBan{}
@@ -236,7 +139,9 @@ func (l *Live) reread(ctx context.Context, prefixes []netip.Prefix) (changed boo
 		}
 	}
 	where, args := exactly(prefixes)
-	query := "SELECT " + activeColumns + " FROM report WHERE " + l.s.active() + " AND " + where
+	others, names := notFrom(l.blocked)
+	query := "SELECT " + activeColumns + " FROM report WHERE " + l.s.active() + " AND " + where + others
+	args = append(args, names...)
 	var rows []Report
 	err = l.s.snapshot(ctx, func(conn *sql.Conn) error {
 		return l.s.queryRaw(ctx, conn, query, args, func(row []driver.Value) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // The fleet is paused by a row of meta, which every host reads anyway when it opens the store.
@@ -41,10 +42,11 @@ func (s *Store) setPaused(value string) {
 
 // newestMark reads the newest mark of all facts in µs, 0 where there is none.
 func (s *Store) newestMark() string {
-	newest := func(table string) string {
-		return "COALESCE((SELECT MAX(" + s.engine.recorded + ") FROM (SELECT MAX(mark) AS mark FROM " + table + ") AS newest_" + table + "), 0)"
+	var newest []string
+	for _, t := range s.marked() {
+		newest = append(newest, "COALESCE((SELECT MAX("+s.engine.recorded+") FROM (SELECT MAX(mark) AS mark FROM "+t.table+") AS newest_"+t.table+"), 0)")
 	}
-	return s.engine.greatest + "(" + newest("report") + ", " + newest("lift") + ", " + newest("allow") + ")"
+	return s.engine.greatest + "(" + strings.Join(newest, ", ") + ")"
 }
 
 // Mark returns the newest mark of all facts, which only grows, zero where there is none. A lower one than before comes

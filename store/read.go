@@ -108,7 +108,7 @@ func (s *Store) activeReports(ctx context.Context, f Filter, whole bool, yield f
 		switch {
 		case whole:
 			columns = 6
-		case lifts.named:
+		case lifts.named():
 			columns = 5
 		case lifts.any():
 			columns = 3
@@ -250,10 +250,12 @@ func (s *Store) queryRaw(ctx context.Context, conn *sql.Conn, query string, args
 
 type scanner func(dest ...any) error
 
-// query calls each for every row.
-func (s *Store) query(ctx context.Context, q interface {
+type querier interface {
 	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
-}, query string, args []any, each func(scanner) error) error {
+}
+
+// query calls each for every row.
+func (s *Store) query(ctx context.Context, q querier, query string, args []any, each func(scanner) error) error {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -129,10 +130,11 @@ type wire struct {
 	mu       sync.Mutex
 	ends     []net.Conn
 	accepted int
-	mute     bool // takes connections and passes nothing on
+	mute     bool         // takes connections and passes nothing on
+	answered atomic.Int64 // bytes passed on to those who connected
 }
 
-func newWire(t *testing.T, to string) *wire {
+func newWire(t testing.TB, to string) *wire {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	w := &wire{Listener: l}
@@ -153,12 +155,18 @@ func newWire(t *testing.T, to string) *wire {
 			w.ends = append(w.ends, near, far)
 			if !w.mute {
 				go func() { io.Copy(far, near); far.Close() }()
-				go func() { io.Copy(near, far); near.Close() }()
+				go func() { io.Copy(near, io.TeeReader(far, w)); near.Close() }()
 			}
 			w.mu.Unlock()
 		}
 	}()
 	return w
+}
+
+// Write counts an answer.
+func (w *wire) Write(answer []byte) (int, error) {
+	w.answered.Add(int64(len(answer)))
+	return len(answer), nil
 }
 
 func (w *wire) port() int { return w.Addr().(*net.TCPAddr).Port }
