@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // Options say how to open a store.
@@ -28,6 +29,8 @@ type Options struct {
 	SSH          string                           // user@host or an alias of ~/.ssh/config: the hosts of the DSN are reached from there
 	StateDir     string                           // where the last good host and the distance of the clocks are remembered; may be empty
 	Warn         func(format string, args ...any) // told of rows that make no sense; may be nil
+
+	progress time.Duration // how long the server may say nothing; 0: ProgressTime
 }
 
 // Store is an open store. Its methods may be called from several goroutines.
@@ -68,6 +71,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 
 // Init creates or upgrades the tables, as only an owner's account can, and returns the open store.
 func Init(ctx context.Context, o Options) (*Store, error) {
+	o.progress = initTime
+	ctx = WithPatience(ctx, initTime)
 	s, err := dial(o)
 	if err != nil {
 		return nil, err
