@@ -43,7 +43,10 @@ func TestLimit(t *testing.T) {
 		app.Commands = []*cli.Command{c}
 		return p.run(ctx, app, append([]string{"f2bc", "status"}, args...)), errs.String()
 	}
-	stalled := func(ctx context.Context) error { <-ctx.Done(); return errors.Join(errors.New("read"), context.Canceled) }
+	stalled := func(ctx context.Context) error {
+		<-ctx.Done()
+		return errors.Join(errors.New("read"), context.Canceled)
+	}
 	if code, stderr := run(t.Context(), stalled); code != 1 || !strings.Contains(stderr, "f2bc: not done after 10ms, the longest that f2bc status may take: read") {
 		t.Errorf("%d, %s", code, stderr)
 	}

@@ -54,7 +54,8 @@ func openMySQL(d DSN, o Options) (*sql.DB, error) {
 	cfg.User, cfg.DBName = d.User, d.Database
 	cfg.Loc = time.UTC
 	cfg.ParseTime = true
-	cfg.InterpolateParams = true // one round trip a statement
+	cfg.InterpolateParams = true    // one round trip a statement
+	cfg.Logger = &mysql.NopLogger{} // its own writes to stderr, in the server's words
 	err := cfg.Apply(mysql.BeforeConnect(func(ctx context.Context, c *mysql.Config) (err error) {
 		if c.Passwd, err = password(d, o); err != nil {
 			return err

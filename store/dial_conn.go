@@ -3,7 +3,10 @@ package store
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 )
 
 // mysqlConn is what the driver's connections can do.
@@ -26,6 +29,7 @@ type hostConn struct {
 	m        *mysqlConnector
 	line     *line
 	left     bool
+	inTx     bool
 	prepared map[string]driver.StmtExecContext // by their text
 }
 
@@ -38,8 +42,13 @@ func (c *hostConn) Close() error {
 }
 
 // settle makes err, or what the driver panicked with, the error that the caller is to see.
+//
+// In a transaction that is never ErrBadConn: a sql.Conn then waits for the end of its transaction, and so for itself.
 func (c *hostConn) settle(err *error, panicked any) {
 	*err = c.line.cause(*err, panicked)
+	if c.inTx && errors.Is(*err, driver.ErrBadConn) {
+		*err = mysql.ErrInvalidConn
+	}
 	c.leave(*err)
 }
 
@@ -55,6 +64,7 @@ func (c *hostConn) BeginTx(ctx context.Context, o driver.TxOptions) (tx driver.T
 	if tx, err = c.mysqlConn.BeginTx(ctx, o); err != nil {
 		return nil, err
 	}
+	c.inTx = true
 	return &hostTx{tx, ctx, c, context.AfterFunc(ctx, func() { c.line.end(ctx.Err()) })}, nil
 }
 
@@ -75,6 +85,7 @@ func (t *hostTx) over(end func() error) (err error) {
 		if !t.stop() {
 			t.c.line.end(t.ctx.Err()) // or the next user of the connection may still see it end
 		}
+		t.c.inTx = false
 		t.c.settle(&err, recover())
 	}()
 	return end()
