@@ -42,6 +42,8 @@ var (
 	errInvalid = errors.New("invalid input")
 	errRefused = errors.New("refused")
 	errDrift   = errors.New("drift")
+
+	errInterrupted = fmt.Errorf("interrupted: %w", context.Canceled) // by a signal
 )
 
 // errSaid stands for an error whose message has been printed.
@@ -70,7 +72,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, context.Canceled): // only a signal cancels
+	case errors.Is(err, errInterrupted):
 		return 130
 	case errors.Is(err, errUsage), errors.Is(err, errInvalid):
 		return 2
@@ -93,9 +95,13 @@ type process struct {
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	p := &process{place: here(), stdin: stdin, out: newOutput(stdout, stderr)}
 	defer p.out.close()
-	err := p.app().RunContext(ctx, args)
+	return p.run(ctx, p.app(), args)
+}
+
+func (p *process) run(ctx context.Context, app *cli.App, args []string) int {
+	err := app.RunContext(ctx, args)
 	if ctx.Err() != nil && err != nil {
-		err = fmt.Errorf("interrupted: %w", context.Canceled)
+		err = errInterrupted
 	}
 	if err == nil {
 		err = p.out.failed()
@@ -139,20 +145,20 @@ func (p *process) app() *cli.App {
 		OnUsageError:   onUsageError,
 	}
 	for _, c := range app.Commands {
-		finish(c)
+		finish(c.Name, c)
 	}
 	return app
 }
 
-// finish gives a command, and those below it, what all commands have.
-func finish(c *cli.Command) {
+// finish gives a command, and those below it, what all commands have. name is that of the uppermost.
+func finish(name string, c *cli.Command) {
 	c.HideHelpCommand = true // otherwise `f2bc ban help` prints the help and exits 0
 	c.OnUsageError = onUsageError
 	for _, sub := range c.Subcommands {
-		finish(sub)
+		finish(name, sub)
 	}
 	if len(c.Subcommands) == 0 {
-		action := c.Action
+		action := limited(name, c.Action)
 		c.Action = func(ctx *cli.Context) error {
 			if err := flagsAfterArguments(ctx); err != nil {
 				return err

@@ -73,7 +73,8 @@ func (s *sender) within(ctx context.Context, n int) (context.Context, context.Ca
 	if dsn, err := store.ParseDSN(s.cfg.DSN); err == nil && dsn.Path != "" {
 		limit = embeddedTime
 	}
-	return context.WithTimeout(ctx, limit+perFact*time.Duration(n))
+	limit += perFact * time.Duration(n)
+	return context.WithTimeout(store.WithPatience(ctx, limit), limit)
 }
 
 // open returns the store, nil when it is away. It is opened when it is first used.

@@ -10,8 +10,11 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"f2bc/store"
 )
 
 // TestMain makes f2bc a command for the scripts. It runs as the user whom F2BC_TEST_ROOT says, on the directories of the
@@ -20,6 +23,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"f2bc": func() {
 			syslogSocket = os.Getenv("F2BC_TEST_SYSLOG")
+			if soon, err := time.ParseDuration(os.Getenv("F2BC_TEST_PATIENCE")); err == nil {
+				store.Patience, store.ProgressTime = soon, soon
+			}
 			home := os.Getenv("HOME")
 			work := filepath.Dir(home)
 			here = func() place {

@@ -145,7 +145,9 @@ func (s *syncer) once(ctx context.Context) error {
 	var kernelErr error
 	var reading sync.WaitGroup
 	reading.Go(func() { state, kernelErr = s.readKernel(ctx) })
-	v, err := s.askOnce(ctx)
+	asking, cancel := context.WithTimeout(ctx, answerTime) // what is done without the store needs time too
+	defer cancel()
+	v, err := s.askOnce(asking)
 	reading.Wait()
 	if v.st != nil {
 		defer v.st.Close()

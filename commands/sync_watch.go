@@ -19,10 +19,10 @@ const (
 
 	// longestWait is between two tries to reach a store that is away.
 	longestWait = 30 * time.Second
-
-	// answerTime is how long the store may take for an answer: the whole list over a slow line takes a while.
-	answerTime = 2 * time.Minute
 )
+
+// answerTime is how long the store may take for an answer: the whole list over a slow line takes a while.
+var answerTime = 2 * time.Minute // a variable for tests
 
 // reply is what the store said, or why it said nothing.
 type reply struct {
@@ -239,7 +239,7 @@ func (a *asker) ask(ctx context.Context, st *store.Store) error {
 func refresh(ctx context.Context, live *store.Live) (changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	return live.Refresh(ctx)
+	return live.Refresh(store.WithPatience(ctx, answerTime))
 }
 
 // writeWord writes this host's row: every minute, and when there is something new to say. At every change of the list

@@ -123,7 +123,8 @@ func TestExitCode(t *testing.T) {
 		{invalidf("x"), 2},
 		{refusedf("x"), 3},
 		{kindError{errDrift, errSaid}, 4},
-		{fmt.Errorf("interrupted: %w", context.Canceled), 130},
+		{errInterrupted, 130},
+		{fmt.Errorf("read: %w", context.Canceled), 1}, // only a signal is 130
 		{fmt.Errorf("wrapped: %w", refusedf("x")), 3},
 	} {
 		if got := exitCode(c.err); got != c.want {

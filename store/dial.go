@@ -43,7 +43,10 @@ func localUser() string {
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 func openMySQL(d DSN, o Options) (*sql.DB, error) {
-	m := &mysqlConnector{}
+	m := &mysqlConnector{progress: o.progress}
+	if m.progress == 0 {
+		m.progress = ProgressTime
+	}
 	if o.StateDir != "" && len(d.Hosts) > 1 {
 		m.file = filepath.Join(o.StateDir, "last-host")
 	}
@@ -51,7 +54,8 @@ func openMySQL(d DSN, o Options) (*sql.DB, error) {
 	cfg.User, cfg.DBName = d.User, d.Database
 	cfg.Loc = time.UTC
 	cfg.ParseTime = true
-	cfg.InterpolateParams = true // one round trip a statement
+	cfg.InterpolateParams = true    // one round trip a statement
+	cfg.Logger = &mysql.NopLogger{} // its own writes to stderr, in the server's words
 	err := cfg.Apply(mysql.BeforeConnect(func(ctx context.Context, c *mysql.Config) (err error) {
 		if c.Passwd, err = password(d, o); err != nil {
 			return err
@@ -60,7 +64,7 @@ func openMySQL(d DSN, o Options) (*sql.DB, error) {
 			c.TLS, err = d.tlsConfig(c.Addr)
 		}
 		c.Params = m.session()
-		c.Logger = causeOf(ctx)
+		c.Logger = lineOf(ctx)
 		return err
 	}))
 	if err != nil {
@@ -68,20 +72,50 @@ func openMySQL(d DSN, o Options) (*sql.DB, error) {
 	}
 
 	if d.Socket != "" {
-		cfg.Net, cfg.Addr = "unix", d.Socket
+		cfg.Net, cfg.Addr, cfg.DialFunc = "unix", d.Socket, dialSocket
 		return sql.OpenDB(m), m.add(cfg)
+	}
+	if cfg.ServerPubKey, err = d.serverKey(); err != nil {
+		return nil, err
 	}
 	for _, address := range d.Hosts {
 		c := cfg.Clone()
 		c.Net, c.Addr = "tcp", address
-		if o.SSH != "" {
-			c.DialFunc = func(ctx context.Context, _, address string) (net.Conn, error) { return dialSSH(ctx, o.SSH, address) }
+		c.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dialHost(ctx, o.SSH, network, address)
+			if err != nil {
+				return nil, err
+			}
+			if d.encrypted(address) {
+				return lineOf(ctx).begin(conn, nil), nil
+			}
+			return lineOf(ctx).begin(conn, &login{pinned: d.ServerKey != ""}), nil
 		}
 		if err := m.add(c); err != nil {
 			return nil, err
 		}
 	}
 	return sql.OpenDB(m), nil
+}
+
+func dialHost(ctx context.Context, ssh, network, address string) (net.Conn, error) {
+	if ssh != "" {
+		return dialSSH(ctx, ssh, address)
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, address)
+}
+
+// dialSocket connects to a socket whose owner is known. The server speaks first: nothing has been sent by then.
+func dialSocket(ctx context.Context, network, path string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, path)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSocket(path); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return lineOf(ctx).begin(conn, nil), nil
 }
 
 func password(d DSN, o Options) (string, error) {

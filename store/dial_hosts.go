@@ -26,6 +26,8 @@ type mysqlConnector struct {
 	first int  // index of the host to be tried first
 
 	noWsrep atomic.Bool // the server was built without Galera
+
+	progress time.Duration // how long a connection may make none
 }
 
 type mysqlHost struct {
@@ -54,12 +56,12 @@ func (m *mysqlConnector) session() map[string]string {
 // miss the report that it is to beat, and a node that was just cut off would show old data. Only MariaDB reads the comment.
 var causalReads = " /*M!100108 , wsrep_sync_wait = 1 */" // a variable for tests
 
-// Connect connects within patience.
+// Connect connects within Patience.
 func (m *mysqlConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	var failed error
-	var replica mysqlConn // can only be read
+	var replica *hostConn // can only be read
 	var replicaHost int
 	hosts := m.order()
 	for i, host := range hosts {
@@ -94,28 +96,35 @@ func (m *mysqlConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	return m.use(replicaHost, replica), nil
 }
 
-// connect connects to one host. Where there are others, it finds out whether this one is read-only; a Galera node that
-// is cut off fails here.
-func (m *mysqlConnector) connect(ctx context.Context, host mysqlHost) (mysqlConn, bool, error) {
-	cause := make(connectCause, 1)
-	ctx = context.WithValue(ctx, causeKey{}, cause)
-	c, err := host.Connect(ctx)
+// connect connects to one host.
+func (m *mysqlConnector) connect(ctx context.Context, host mysqlHost) (conn *hostConn, readOnly bool, err error) {
+	conn, readOnly, err = m.logIn(ctx, host)
 	if number(err) == 1193 { // unknown variable
 		m.noWsrep.Store(true)
-		c, err = host.Connect(ctx)
-	}
-	conn, _ := c.(mysqlConn)
-	readOnly := false
-	if err == nil && len(m.hosts) > 1 {
-		if readOnly, err = isReadOnly(ctx, conn); err != nil {
-			conn.Close()
-		}
-	}
-	if err != nil {
-		err = cause.addTo(err)
+		conn, readOnly, err = m.logIn(ctx, host)
 	}
 	if err != nil && len(m.hosts) > 1 {
 		err = fmt.Errorf("%s: %w", host.address, err)
+	}
+	return conn, readOnly, err
+}
+
+// logIn makes a connection. Where there are other hosts, it finds out whether this one is read-only; a Galera node that
+// is cut off fails here.
+func (m *mysqlConnector) logIn(ctx context.Context, host mysqlHost) (conn *hostConn, readOnly bool, err error) {
+	conn = &hostConn{m: m, line: &line{progress: m.progress}, prepared: map[string]driver.StmtExecContext{}}
+	defer func() {
+		if err = conn.line.withLogged(conn.line.cause(err, recover())); err != nil && conn.mysqlConn != nil {
+			conn.Close()
+		}
+	}()
+	c, err := host.Connect(context.WithValue(ctx, lineKey{}, conn.line))
+	if err != nil {
+		return conn, false, err
+	}
+	conn.mysqlConn = c.(mysqlConn)
+	if len(m.hosts) > 1 {
+		readOnly, err = isReadOnly(ctx, conn.mysqlConn)
 	}
 	return conn, readOnly, err
 }
@@ -163,7 +172,7 @@ func (m *mysqlConnector) order() []int {
 }
 
 // use returns a connection to work with, and notes which host it is to.
-func (m *mysqlConnector) use(host int, conn mysqlConn) driver.Conn {
+func (m *mysqlConnector) use(host int, conn *hostConn) driver.Conn {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.first = host
@@ -171,7 +180,7 @@ func (m *mysqlConnector) use(host int, conn mysqlConn) driver.Conn {
 		os.WriteFile(m.file, []byte(m.hosts[host].address+"\n"), 0o600) // it only saves time: it may be lost
 	}
 	m.noted = host
-	return &hostConn{mysqlConn: conn, m: m, prepared: map[string]driver.StmtExecContext{}}
+	return conn
 }
 
 // moveOn makes the next connection try another host first.
@@ -179,108 +188,4 @@ func (m *mysqlConnector) moveOn() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.first = (m.first + 1) % len(m.hosts)
-}
-
-// mysqlConn is what the driver's connections can do.
-type mysqlConn interface {
-	driver.Conn
-	driver.ConnBeginTx
-	driver.ConnPrepareContext
-	driver.ExecerContext
-	driver.NamedValueChecker
-	driver.Pinger
-	driver.QueryerContext
-	driver.SessionResetter
-	driver.Validator
-}
-
-// hostConn is a connection that is not used again after its host said that it takes no writes or, in a Galera cluster,
-// that it is cut off.
-type hostConn struct {
-	mysqlConn
-	m        *mysqlConnector
-	left     bool
-	prepared map[string]driver.StmtExecContext // by their text
-}
-
-func (c *hostConn) IsValid() bool { return !c.left && c.mysqlConn.IsValid() }
-
-func (c *hostConn) leave(err error) {
-	if n := number(err); !c.left && (n == 1047 || readOnly(n)) {
-		c.left = true
-		c.m.moveOn()
-	}
-}
-
-func (c *hostConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
-	tx, err := c.mysqlConn.BeginTx(ctx, o)
-	c.leave(err)
-	return tx, err
-}
-
-func (c *hostConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	result, err := c.exec(ctx, query, args)
-	c.leave(err)
-	return result, err
-}
-
-// manyKey marks the context of a write of many batches. Their statements are prepared, which spares the server a sixth of
-// its time. The others are not: a prepared one takes 8 MB of the server until the connection ends, late under --watch.
-type manyKey struct{}
-
-func (c *hostConn) exec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	if ctx.Value(manyKey{}) == nil {
-		return c.mysqlConn.ExecContext(ctx, query, args)
-	}
-	if c.prepared[query] == nil {
-		s, err := c.mysqlConn.PrepareContext(ctx, query)
-		if number(err) == 1461 { // the server holds as many prepared statements as it may
-			return c.mysqlConn.ExecContext(ctx, query, args)
-		}
-		if err != nil {
-			return nil, err
-		}
-		c.prepared[query] = s.(driver.StmtExecContext)
-	}
-	return c.prepared[query].ExecContext(ctx, args)
-}
-
-func (c *hostConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	rows, err := c.mysqlConn.QueryContext(ctx, query, args)
-	c.leave(err)
-	return rows, err
-}
-
-// connectCause takes the first error that the driver logs while it connects: in place of the network's own, or of what TLS
-// says, it returns ErrInvalidConn, ErrBadConn, or where a write failed one that has no name.
-type connectCause chan error
-
-type causeKey struct{}
-
-func (c connectCause) Print(v ...any) {
-	for _, v := range v {
-		if err, ok := v.(error); ok {
-			select {
-			case c <- err:
-			default:
-			}
-		}
-	}
-}
-
-func (c connectCause) addTo(err error) error {
-	select {
-	case cause := <-c:
-		return fmt.Errorf("%w: %w", err, cause)
-	default:
-		return err
-	}
-}
-
-// causeOf returns where a connection that is made in ctx logs.
-func causeOf(ctx context.Context) mysql.Logger {
-	if c, ok := ctx.Value(causeKey{}).(connectCause); ok {
-		return c
-	}
-	return &mysql.NopLogger{} // the driver's own logger writes to stderr
 }

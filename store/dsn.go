@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -27,7 +28,10 @@ import (
 //	tls-ca=/path                    trust the CAs in this PEM file instead of the system's
 //	tls-cert=/path&tls-key=/path    show this client certificate; without tls-key the key stands in the same PEM file
 //
-// The files are read again at every connect, so that certificates can be renewed.
+// The files are read again at every connect, so that certificates can be renewed. Without TLS a server that asks for the
+// password itself, as those of MySQL 8 do, does not get it, unless
+//
+//	server-key=/path                encrypts it with this RSA public key of the server, a PEM file
 type DSN struct {
 	Path           string   // the file of an embedded store; empty for MySQL
 	User, Password string   // the password is never printed
@@ -38,6 +42,7 @@ type DSN struct {
 	TLS                       string   // "true", "false", "sha256"; empty: "true" for hosts other than loopback
 	Pins                      []string // with "sha256": fingerprints, 64 lower-case hex digits each
 	CAFile, CertFile, KeyFile string
+	ServerKey                 string // without TLS: the file of the server's public key
 }
 
 // ParseDSN parses text. Its errors never quote a password.
@@ -89,6 +94,9 @@ func parseMySQL(rest string) (d DSN, err error) {
 	if (hosts == "") == (d.Socket == "") {
 		return d, errors.New("want either hosts or ?socket=/path")
 	}
+	if d.Socket != "" && d.ServerKey != "" {
+		return d, errors.New("a socket needs no server-key: remove it")
+	}
 	if hosts == "" {
 		return d, nil
 	}
@@ -99,6 +107,9 @@ func parseMySQL(rest string) (d DSN, err error) {
 		}
 		d.Hosts = append(d.Hosts, address)
 	}
+	if d.ServerKey != "" && !slices.ContainsFunc(d.Hosts, func(address string) bool { return !d.encrypted(address) }) {
+		return d, errors.New("server-key is for a connection without TLS: remove it")
+	}
 	return d, nil
 }
 
@@ -107,7 +118,8 @@ func (d *DSN) parseOptions(query string) error {
 		return nil
 	}
 	seen := map[string]bool{}
-	paths := map[string]*string{"socket": &d.Socket, "tls-ca": &d.CAFile, "tls-cert": &d.CertFile, "tls-key": &d.KeyFile}
+	paths := map[string]*string{"socket": &d.Socket, "tls-ca": &d.CAFile, "tls-cert": &d.CertFile, "tls-key": &d.KeyFile,
+		"server-key": &d.ServerKey}
 	for _, option := range strings.Split(query, "&") {
 		key, value, _ := strings.Cut(option, "=")
 		if seen[key] {
@@ -128,7 +140,7 @@ func (d *DSN) parseOptions(query string) error {
 				return err
 			}
 		default:
-			return fmt.Errorf("unknown option %q, known are tls=true, tls=false, tls=sha256:HEX, tls-ca, tls-cert, tls-key and socket", option)
+			return fmt.Errorf("unknown option %q, known are tls=true, tls=false, tls=sha256:HEX, tls-ca, tls-cert, tls-key, server-key and socket", option)
 		}
 	}
 	return d.checkTLS()

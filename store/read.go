@@ -237,6 +237,9 @@ func (s *Store) queryRaw(ctx context.Context, conn *sql.Conn, query string, args
 		}
 		defer rows.Close()
 		row := make([]driver.Value, len(rows.Columns()))
+		if asked, _, _ := strings.Cut(query, " FROM "); len(row) != 1+strings.Count(asked, ", ") {
+			return fmt.Errorf("%w: %d columns", errNonsense, len(row)) // each relies on them
+		}
 		for {
 			if err := rows.Next(row); err == io.EOF {
 				return nil

@@ -7,13 +7,37 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
 )
 
-// patience bounds an operation whose context has no deadline: writes are short, so what takes longer is stuck.
-const patience = 10 * time.Second
+// Variables for tests.
+var (
+	// Patience bounds an operation, connecting included: writes are short, so what takes longer is stuck.
+	Patience = 10 * time.Second
+
+	// ProgressTime is how long a server may say nothing in the middle of an answer, and take nothing of what it is told.
+	ProgressTime = 15 * time.Second
+)
+
+// initTime bounds a step of init, which may go through a large table.
+const initTime = 12 * time.Hour
+
+type patienceKey struct{}
+
+// WithPatience lets each operation in ctx take so long, instead of Patience.
+func WithPatience(ctx context.Context, d time.Duration) context.Context {
+	return context.WithValue(ctx, patienceKey{}, d)
+}
+
+func patienceOf(ctx context.Context) time.Duration {
+	if d, ok := ctx.Value(patienceKey{}).(time.Duration); ok {
+		return d
+	}
+	return Patience
+}
 
 // withHint adds what to do about an error that an admin can cure.
 func withHint(err error) error {
@@ -32,6 +56,12 @@ func withHint(err error) error {
 		hint = "the database takes from this host's account only its own facts, none dated ahead and none in place of a forced report"
 	case readOnly(number(err)):
 		hint = "name the server that takes writes in the dsn"
+	case errors.Is(err, errAsksPassword):
+		hint = "an account of MySQL 8 (caching_sha2_password) needs TLS, the server's socket, or its public key in a file that the dsn names with server-key"
+	case errors.Is(err, mysql.ErrCleartextPassword), errors.Is(err, mysql.ErrOldPassword), errors.Is(err, mysql.ErrUnknownPlugin):
+		hint = "f2bc answers mysql_native_password, client_ed25519 and caching_sha2_password: give this account one of them"
+	case slices.Contains([]uint16{1040, 1203, 1226}, number(err)):
+		hint = "all connections are taken, maybe by one account: f2bc setup mysql prints accounts with a limit"
 	case errors.Is(err, mysql.ErrNoTLS):
 		hint = "the server has no TLS: set it up there, or add ?tls=false to the dsn where the network is trusted"
 	case errors.As(err, &name):
@@ -47,12 +77,10 @@ func withHint(err error) error {
 
 // retry runs f until it succeeds, fails for good or the time is up. f must be safe to repeat after a lost answer, as
 // merging is.
-func retry(ctx context.Context, f func(context.Context) error) error {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, patience)
-		defer cancel()
-	}
+func retry(whole context.Context, f func(context.Context) error) error {
+	longest := patienceOf(whole)
+	ctx, cancel := context.WithTimeout(whole, longest)
+	defer cancel()
 	var last error
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
 		err := f(ctx)
@@ -62,6 +90,9 @@ func retry(ctx context.Context, f func(context.Context) error) error {
 		// The error before the deadline says more than the deadline.
 		if last == nil || ctx.Err() == nil {
 			last = err
+		}
+		if whole.Err() == nil && last == context.DeadlineExceeded { // bare: what is wrapped says where
+			last = silence(longest)
 		}
 		if ctx.Err() != nil || !transient(err) {
 			return withHint(last)

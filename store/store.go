@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // Options say how to open a store.
@@ -30,6 +31,8 @@ type Options struct {
 	Source       string                           // of this host; empty: the account's name
 	StateDir     string                           // where the last good host and the distance of the clocks are remembered; may be empty
 	Warn         func(format string, args ...any) // told of rows that make no sense; may be nil
+
+	progress time.Duration // how long the server may say nothing; 0: ProgressTime
 }
 
 // Store is an open store. Its methods may be called from several goroutines.
@@ -88,6 +91,8 @@ func (s *Store) learn(ctx context.Context) error {
 
 // Init creates or upgrades the tables, as only an owner's account can, and returns the open store.
 func Init(ctx context.Context, o Options) (*Store, error) {
+	o.progress = initTime
+	ctx = WithPatience(ctx, initTime)
 	s, err := dial(o)
 	if err != nil {
 		return nil, err

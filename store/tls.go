@@ -12,9 +12,14 @@ import (
 	"slices"
 )
 
+// encrypted reports whether the connection to one of d's hosts is.
+func (d DSN) encrypted(address string) bool {
+	return d.TLS != "false" && (d.TLS != "" || !local(address))
+}
+
 // tlsConfig returns how the connection to one of d's hosts is encrypted and verified, nil if it is not.
 func (d DSN) tlsConfig(address string) (*tls.Config, error) {
-	if d.TLS == "false" || d.TLS == "" && local(address) {
+	if !d.encrypted(address) {
 		return nil, nil
 	}
 	host, _, err := net.SplitHostPort(address)

@@ -176,7 +176,7 @@ func openTLS(t *testing.T, server *mariadbtest.Server, database, user, host, opt
 		if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "sesame") {
 			t.Errorf("%v, want %s", err, want)
 		}
-		if d := time.Since(start); d > patience/2 {
+		if d := time.Since(start); d > Patience/2 {
 			t.Errorf("took %v: it was tried again and again", d)
 		}
 		return

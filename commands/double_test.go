@@ -1,0 +1,246 @@
+package commands
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"f2bc/store"
+	"f2bc/store/mariadbtest"
+	"f2bc/store/mysqldouble"
+)
+
+const (
+	doublePassword = "not-for-rogues-7Qx"
+	doubleRows     = 40
+)
+
+// doubled runs commands, in this process, against a real MariaDB behind a double.
+type doubled struct {
+	t      *testing.T
+	target string // the database
+	name   string
+	runs   atomic.Int64
+	dir    string
+}
+
+func newDoubled(t *testing.T) *doubled {
+	t.Helper()
+	server := mariadbtest.New(t)
+	server.Args = []string{"--max-connections=2000"}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	d := &doubled{t: t, target: fmt.Sprint("127.0.0.1:", server.Port), name: server.Database(t), dir: t.TempDir()}
+	server.Exec(t, "CREATE USER f2bc@'%' IDENTIFIED BY '"+doublePassword+"'; GRANT ALL ON "+d.name+".* TO f2bc@'%'")
+	was, wasSyslog, wasPatience, wasProgress := here, syslogSocket, store.Patience, store.ProgressTime
+	t.Cleanup(func() { here, syslogSocket, store.Patience, store.ProgressTime = was, wasSyslog, wasPatience, wasProgress })
+	here = func() place { return place{etc: d.dir, varLib: d.dir, stateHome: d.dir} }
+	syslogSocket = ""
+	for _, args := range [][]string{{"init"}, append([]string{"ban", "--source", "web2"}, doubleBans()...), {"allow", "add", "192.0.2.77"}} {
+		if r := d.run(t.Context(), d.target, args...); r.code != 0 {
+			t.Fatalf("%v: %d, %s", args, r.code, r.stderr)
+		}
+	}
+	store.Patience, store.ProgressTime = 500*time.Millisecond, 300*time.Millisecond
+	return d
+}
+
+func doubleBans() (prefixes []string) {
+	for i := range doubleRows {
+		prefixes = append(prefixes, fmt.Sprintf("203.0.113.%d", 2*i+1))
+	}
+	return prefixes
+}
+
+type doubledRun struct {
+	code           int
+	stdout, stderr string
+	file           string // of export
+}
+
+// run runs a command with a state directory of its own; FILE stands for a file in it that holds an old list.
+func (d *doubled) run(ctx context.Context, addr string, args ...string) (r doubledRun) {
+	dir := filepath.Join(d.dir, fmt.Sprint(d.runs.Add(1)))
+	file := filepath.Join(dir, "list.txt")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		d.t.Error(err)
+	}
+	defer os.RemoveAll(dir)
+	config := fmt.Sprintf("dsn = \"mysql://f2bc:%s@%s/%s\"\nsource = \"web1\"\nstate_dir = %q\n", doublePassword, addr, d.name, dir)
+	for name, text := range map[string]string{"f2bc.toml": config, "list.txt": "# f2bc, the old list\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			d.t.Error(err)
+		}
+	}
+	line := []string{"f2bc", "--config", filepath.Join(dir, "f2bc.toml")}
+	for _, arg := range args {
+		line = append(line, strings.ReplaceAll(arg, "FILE", file))
+	}
+	var stdout, stderr bytes.Buffer
+	done := make(chan int, 1)
+	go func() { done <- Run(ctx, line, strings.NewReader(""), &stdout, &stderr) }()
+	select {
+	case r.code = <-done:
+	case <-time.After(20 * time.Second): // its time is a second or two, on a machine that is not busy
+		text := make([]byte, 1<<20)
+		panic(fmt.Sprintf("%v does not end\n%s", args, text[:runtime.Stack(text, true)]))
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		d.t.Error(err)
+	}
+	r.stdout, r.stderr, r.file = stdout.String(), stderr.String(), string(text)
+	return r
+}
+
+// doubleCommands are run against the doubles. Those of fail2ban keep what the store does not take: they end with 0.
+var doubleCommands = []struct {
+	line   string
+	stride int64 // of the bytes after which the server stalls
+	keeps  bool
+}{
+	{line: "list", stride: 1},
+	{line: "export --output FILE", stride: 5},
+	{line: "export --output FILE --format json", stride: 11},
+	{line: "list 203.0.113.1", stride: 11},
+	{line: "list --history", stride: 11},
+	{line: "status", stride: 11},
+	{line: "allow list", stride: 11},
+	{line: "allow add 192.0.2.78", stride: 11},
+	{line: "unban 198.51.100.9", stride: 11},
+	{line: "ban 198.51.100.9", stride: 11, keeps: true},
+	{line: "unban --own 198.51.100.9", stride: 11, keeps: true},
+	{line: "prune", stride: 11},
+}
+
+// check says what is wrong with the outcome of a command whose server did not keep to its part.
+func (r doubledRun) check(line string, keeps bool) (wrong string) {
+	whole := strings.Count(r.file, "203.0.113.") == doubleRows
+	switch {
+	case r.code != 0 && r.code != 1:
+		return "exit code"
+	case keeps && r.code != 0:
+		return "the fact is lost"
+	case r.code == 1 && line != "status" && !strings.HasPrefix(r.stderr, "f2bc: "):
+		return "it does not say why"
+	case r.code == 1 && r.file != "# f2bc, the old list\n":
+		return "the old list does not stand"
+	case strings.Contains(line, "--output") && r.code == 0 && !whole:
+		return "the list is not whole"
+	case line == "list" && r.code == 0 && strings.Count(r.stdout, "203.0.113.") != doubleRows:
+		return "the list is not whole"
+	case strings.Contains(r.stdout+r.stderr, doublePassword):
+		return "the password is printed"
+	}
+	return ""
+}
+
+// TestStall: a server that says nothing more, after whichever byte of its answers, ends no list early and holds no command
+// up; nor does anything go on in the background.
+func TestStall(t *testing.T) {
+	d := newDoubled(t)
+	before := runtime.NumGoroutine()
+	for _, c := range doubleCommands {
+		t.Run(c.line, func(t *testing.T) {
+			var running errgroup.Group
+			running.SetLimit(100) // most of the time is waited
+			stalled := func(after int64) (doubledRun, int64) {
+				l := mysqldouble.Listen(t)
+				defer l.Close()
+				server := mysqldouble.Stall(t, l, d.target, after)
+				r := d.run(t.Context(), l.Addr().String(), strings.Fields(c.line)...)
+				if bytes.Contains(server.Received(), []byte(doublePassword)) {
+					t.Errorf("after %d bytes: the password was sent", after)
+				}
+				sent, _ := server.Sent()
+				return r, sent
+			}
+			good, all := stalled(-1)
+			if wrong := good.check(c.line, c.keeps); wrong != "" || good.code != 0 && c.line != "status" {
+				t.Fatalf("%s: %d, %s", wrong, good.code, good.stderr)
+			}
+			stride := c.stride
+			if testing.Short() {
+				stride = 101
+			}
+			for after := int64(0); after < all; after += stride {
+				running.Go(func() error {
+					r, _ := stalled(after)
+					if wrong := r.check(c.line, c.keeps); wrong != "" {
+						t.Errorf("after %d of %d bytes: %s: exit code %d, stderr %q, stdout %q, file %q", after, all, wrong, r.code, r.stderr, r.stdout, r.file)
+					}
+					if r.code == 1 && c.line != "status" && !strings.Contains(r.stderr, "no answer for ") {
+						t.Errorf("after %d of %d bytes: %q", after, all, r.stderr)
+					}
+					return nil
+				})
+			}
+			running.Wait()
+		})
+	}
+	for end := time.Now().Add(time.Minute); runtime.NumGoroutine() > before+20; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			text := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines, before there were %d\n%s", runtime.NumGoroutine(), before, text[:runtime.Stack(text, true)])
+		}
+	}
+}
+
+// TestNonsense: whatever stands in the place of whichever packet of a session, every command ends, and the password and
+// the files of this host stay here.
+func TestNonsense(t *testing.T) {
+	d := newDoubled(t)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("of-this-host-7Qx"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"list", "export --output FILE", "ban 198.51.100.9", "status", "unban 198.51.100.9"} {
+		t.Run(line, func(t *testing.T) {
+			var running errgroup.Group
+			running.SetLimit(100)
+			spoilt := func(where int, kind string) (doubledRun, int) {
+				l := mysqldouble.Listen(t)
+				defer l.Close()
+				server := mysqldouble.Replace(t, l, d.target, func(nth int, packet []byte) ([]byte, bool) {
+					if nth != where {
+						return packet, false
+					}
+					return mysqldouble.Nonsense(packet, file)[kind], false
+				})
+				r := d.run(t.Context(), l.Addr().String(), strings.Fields(line)...)
+				for _, secret := range []string{doublePassword, "of-this-host-7Qx"} {
+					if mysqldouble.Betrays(server.Received(), []byte(secret), nil) {
+						t.Errorf("%s as packet %d: the server has it from %q", kind, where, server.Received())
+					}
+				}
+				_, packets := server.Sent()
+				return r, packets
+			}
+			_, packets := spoilt(-1, "")
+			for kind := range mysqldouble.Nonsense(mysqldouble.Packet(0, 0, 0), "") {
+				for where := range packets {
+					if testing.Short() && where%7 != 0 || where > 60 && where < packets-20 { // rows are all alike
+						continue
+					}
+					running.Go(func() error {
+						if r, _ := spoilt(where, kind); r.code != 0 && r.code != 1 || strings.Contains(r.stdout+r.stderr, doublePassword) {
+							t.Errorf("%s as packet %d of %d: exit code %d, %s", kind, where, packets, r.code, r.stderr)
+						}
+						return nil
+					})
+				}
+			}
+			running.Wait()
+		})
+	}
+}
