@@ -63,7 +63,6 @@ func openMySQL(d DSN, o Options) (*sql.DB, error) {
 		if c.Net == "tcp" {
 			c.TLS, err = d.tlsConfig(c.Addr)
 		}
-		c.Params = m.session()
 		c.Logger = lineOf(ctx)
 		return err
 	}))

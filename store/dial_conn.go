@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -29,6 +30,7 @@ type hostConn struct {
 	m        *mysqlConnector
 	line     *line
 	left     bool
+	isSet    bool // the session is set up
 	inTx     bool
 	prepared map[string]driver.StmtExecContext // by their text
 }
@@ -59,8 +61,25 @@ func (c *hostConn) leave(err error) {
 	}
 }
 
+// ready sets the session up before the first statement that is not a call: for one ban that would be half of its statements.
+func (c *hostConn) ready(ctx context.Context, query string) error {
+	if c.isSet || strings.HasPrefix(query, "CALL ") {
+		return nil
+	}
+	_, err := c.mysqlConn.ExecContext(ctx, c.m.session(), nil)
+	if number(err) == 1193 { // unknown variable: the server was built without Galera
+		c.m.noWsrep.Store(true)
+		_, err = c.mysqlConn.ExecContext(ctx, c.m.session(), nil)
+	}
+	c.isSet = err == nil
+	return err
+}
+
 func (c *hostConn) BeginTx(ctx context.Context, o driver.TxOptions) (tx driver.Tx, err error) {
 	defer func() { c.settle(&err, recover()) }()
+	if err := c.ready(ctx, ""); err != nil {
+		return nil, err
+	}
 	if tx, err = c.mysqlConn.BeginTx(ctx, o); err != nil {
 		return nil, err
 	}
@@ -93,6 +112,9 @@ func (t *hostTx) over(end func() error) (err error) {
 
 func (c *hostConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
 	defer func() { c.settle(&err, recover()) }()
+	if err := c.ready(ctx, query); err != nil {
+		return nil, err
+	}
 	return c.exec(ctx, query, args)
 }
 
@@ -119,6 +141,9 @@ func (c *hostConn) exec(ctx context.Context, query string, args []driver.NamedVa
 
 func (c *hostConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
 	defer func() { c.settle(&err, recover()) }()
+	if err := c.ready(ctx, query); err != nil {
+		return nil, err
+	}
 	if rows, err = c.mysqlConn.QueryContext(ctx, query, args); err != nil {
 		return nil, err
 	}

@@ -43,13 +43,13 @@ func (m *mysqlConnector) add(cfg *mysql.Config) error {
 
 func (m *mysqlConnector) Driver() driver.Driver { return &mysql.MySQLDriver{} }
 
-// session returns the settings of every connection.
-func (m *mysqlConnector) session() map[string]string {
-	s := map[string]string{"time_zone": "'+00:00'", "innodb_lock_wait_timeout": "2"}
+// session returns the statement that sets a connection up. The procedures do that by themselves: see hostConn.ready.
+func (m *mysqlConnector) session() string {
+	set := "SET time_zone = '+00:00', innodb_lock_wait_timeout = 2"
 	if !m.noWsrep.Load() {
-		s["innodb_lock_wait_timeout"] += causalReads
+		set += causalReads
 	}
-	return s
+	return set
 }
 
 // causalReads makes a Galera node wait before a read until it has what the other nodes wrote: otherwise an unban could
@@ -99,10 +99,6 @@ func (m *mysqlConnector) Connect(ctx context.Context) (driver.Conn, error) {
 // connect connects to one host.
 func (m *mysqlConnector) connect(ctx context.Context, host mysqlHost) (conn *hostConn, readOnly bool, err error) {
 	conn, readOnly, err = m.logIn(ctx, host)
-	if number(err) == 1193 { // unknown variable
-		m.noWsrep.Store(true)
-		conn, readOnly, err = m.logIn(ctx, host)
-	}
 	if err != nil && len(m.hosts) > 1 {
 		err = fmt.Errorf("%s: %w", host.address, err)
 	}
@@ -123,7 +119,10 @@ func (m *mysqlConnector) logIn(ctx context.Context, host mysqlHost) (conn *hostC
 		return conn, false, err
 	}
 	conn.mysqlConn = c.(mysqlConn)
-	if len(m.hosts) > 1 {
+	if len(m.hosts) == 1 {
+		return conn, false, nil
+	}
+	if err = conn.ready(ctx, ""); err == nil {
 		readOnly, err = isReadOnly(ctx, conn.mysqlConn)
 	}
 	return conn, readOnly, err
