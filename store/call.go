@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -43,7 +42,7 @@ type Check struct {
 // A single fact of a server's own account is one call, the one statement after login: fail2ban waits for it, and the store may
 // be far away.
 func (s *Store) Give(ctx context.Context, facts []Fact, at time.Time, check *Check) ([]Fact, error) {
-	if len(facts) == 1 && s.own(facts[0]) && facts[0].At == 0 && way(s.ways.Load()) == byCall {
+	if len(facts) == 1 && s.own(facts[0]) && facts[0].At == 0 && (!facts[0].Lift || facts[0].exact()) && way(s.ways.Load()) == byCall {
 		given, err := s.giveOne(ctx, &facts[0], at, check)
 		if given || err != nil {
 			return facts, err
@@ -68,7 +67,8 @@ func (s *Store) Give(ctx context.Context, facts []Fact, at time.Time, check *Che
 	return facts, err
 }
 
-// giveOne gives a fact by call, and reports whether that is done: if not, Give goes on in the other way.
+// giveOne gives a fact by call, and reports whether that is done: if not, Give goes on in the other way, as it does where the
+// never-ban list has something to say of the fact.
 //
 // After a lost answer the fact may have been written, under a time that nobody knows. So it gets one that is not later, and
 // keeps it: a time of a second call could be later than an unban in between.
@@ -79,39 +79,29 @@ func (s *Store) giveOne(ctx context.Context, f *Fact, at time.Time, check *Check
 			return false, err
 		}
 	}
-	made := time.Now()
-	for {
-		var a factAnswer
-		lost := false
-		err := retry(ctx, func(ctx context.Context) (err error) {
-			a, err = s.callFact(ctx, *f, at, names)
-			if lost = err != nil && number(err) == 0 && transient(err); lost {
-				return nil
-			}
-			return err
-		})
-		if lost {
-			if at.IsZero() {
-				f.At, err = s.notAfter(ctx, made)
-			}
-			return false, err
+	made, lost := time.Now(), false
+	var written Time
+	err = retry(ctx, func(ctx context.Context) (err error) {
+		written, err = s.callFact(ctx, *f, at, names)
+		if lost = err != nil && number(err) == 0 && transient(err); lost {
+			return nil
 		}
-		if closed, why := s.closed(ctx, byCall, err); closed {
-			s.ways.Store(int32(byViews))
-			return false, nil
-		} else if why != nil {
-			return false, fmt.Errorf("write to %v: %w", s.dsn, why)
+		return err
+	})
+	if lost {
+		if at.IsZero() {
+			f.At, err = s.notAfter(ctx, made)
 		}
-		if a.written != 0 {
-			f.At = a.written
-			return true, nil
-		}
-		facts, err := check.Facts(a.never)
-		if err != nil || len(facts) == 0 {
-			return true, err
-		}
-		names = nil // it was asked
+		return false, err
 	}
+	if closed, why := s.closed(ctx, byCall, err); closed {
+		s.ways.Store(int32(byViews))
+		return false, nil
+	} else if why != nil {
+		return false, fmt.Errorf("write to %v: %w", s.dsn, why)
+	}
+	f.At = written
+	return written != 0, nil
 }
 
 // notAfter returns a time by the store's clock that is not later than a moment of the local one, but hardly earlier.
@@ -122,49 +112,28 @@ func (s *Store) notAfter(ctx context.Context, local time.Time) (Time, error) {
 	return now - Time(time.Since(asked).Microseconds()) - Time(time.Since(local).Microseconds()), err
 }
 
-// factAnswer is what the procedure write_fact says.
-type factAnswer struct {
-	never   []Protected // what bears on the fact, which was not written
-	written Time        // the time that the fact was given, zero if it was not written
-}
-
-func (s *Store) callFact(ctx context.Context, f Fact, at time.Time, names any) (a factAnswer, err error) {
+// callFact returns the time that a fact was given, zero if the never-ban list must be asked first. Then it was not written.
+func (s *Store) callFact(ctx context.Context, f Fact, at time.Time, names any) (written Time, err error) {
 	asked := time.Now()
 	happened := Time(0)
 	if !at.IsZero() {
 		happened = TimeOf(at)
 	}
-	meta := map[string]string{}
-	args := []any{f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Reason), f.Lift, f.bantimeMicros(),
-		int64(happened), int64(TimeOf(asked)), int64(keptOffset(s.stateDir)), names}
-	err = s.query(ctx, s.db, "CALL write_fact(?, ?, ?, ?, ?, ?, ?, ?, ?)", args, func(scan scanner) error {
-		var kind, text, detail string
-		var n Time
-		err := scan(&kind, &text, &detail, &n)
-		switch kind {
-		case "never":
-			a.never = append(a.never, protected(text, detail))
-		case "written":
-			a.written = n
-		case "blocked":
-			s.blocked.Store(true)
-		case "offset":
-			if happened != 0 {
-				s.keepOffset(n)
-			}
-		case "now":
-			text = fmt.Sprint(int64(n))
-		}
-		meta[kind] = text
-		return err
-	})
-	switch {
-	case err != nil:
-		return a, err
-	case a.written != 0:
-		err = s.know(asked, meta)
-	case len(a.never) == 0:
-		err = errors.New("the procedure write_fact gave no answer")
+	var offset, now Time
+	var id, schema, pause string
+	var blocked, stale bool
+	row := s.db.QueryRowContext(ctx, "CALL write_fact(?, ?, ?, ?, ?, ?, ?, ?, ?)", f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Reason), f.Lift,
+		f.bantimeMicros(), int64(happened), int64(TimeOf(asked)), int64(keptOffset(s.stateDir)), names)
+	if err := row.Scan(&written, &offset, &now, &id, &schema, &pause, &blocked, &stale); err != nil {
+		return 0, err
 	}
-	return a, err
+	s.blocked.Store(blocked)
+	if happened != 0 {
+		s.keepOffset(offset)
+	}
+	err = s.know(asked, map[string]string{"id": id, "schema": schema, pauseName: pause, "now": fmt.Sprint(int64(now))})
+	if err == nil && written != 0 && stale {
+		s.db.ExecContext(ctx, "CALL touch_host()") // the next command does it otherwise
+	}
+	return written, err
 }

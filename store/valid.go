@@ -82,17 +82,11 @@ var fragments = map[string]string{
 	"seen": `UPDATE host SET moved = IF(address = peer, moved, clock), address = peer, mark = clock
   WHERE source = me AND mark < clock - INTERVAL 1 HOUR;`,
 
-	// What the never-ban list has, each entry from its first to its last address; a host name has none. See NeverBan.
-	"never": `(
-    SELECT entry, host, first, {last first bits} AS last FROM (
-      SELECT entry, host, first, IF(LOCATE('/', entry) > 0, SUBSTRING_INDEX(entry, '/', -1), 8 * LENGTH(first)) AS bits FROM (
-        SELECT entry, '' AS host, INET6_ATON(SUBSTRING_INDEX(entry, '/', 1)) AS first FROM allow WHERE at > removed
-        UNION ALL
-        SELECT address, source, INET6_ATON(address) FROM host
-        WHERE INET6_ATON(address) IS NOT NULL AND mark BETWEEN clock - INTERVAL 30 DAY AND clock + INTERVAL 1 MINUTE
-          AND source NOT IN (SELECT name FROM source WHERE blocked > released)) AS raw) AS parsed) AS never_ban`,
-	"bears": `LENGTH(first) = LENGTH(f_addr) AND first <= f_last AND last >= f_addr
-      OR first IS NULL AND NOT JSON_CONTAINS(names, JSON_QUOTE(CONVERT(entry USING utf8mb4)))`,
+	// Whether an entry of the never-ban list, or a host, bears on a prefix. A host name may, unless the caller knows it.
+	"bears": `IF(INET6_ATON(SUBSTRING_INDEX(entry, '/', 1)) IS NULL, NOT JSON_CONTAINS(names, JSON_QUOTE(CONVERT(entry USING utf8mb4))),
+      LENGTH(INET6_ATON(SUBSTRING_INDEX(entry, '/', 1))) = LENGTH(f_addr) AND INET6_ATON(SUBSTRING_INDEX(entry, '/', 1)) <= f_last
+      AND {last INET6_ATON(SUBSTRING_INDEX(entry,'/',1)) IF(LOCATE('/',entry)>0,SUBSTRING_INDEX(entry,'/',-1),8*LENGTH(f_addr))} >= f_addr)`,
+	"shields": `LENGTH(INET6_ATON(address)) = LENGTH(f_addr) AND INET6_ATON(address) BETWEEN f_addr AND f_last`,
 
 	// What a wider lift of one's own resets, which is hardly ever there: counting locks nothing.
 	"reset": `SELECT COUNT(*) INTO found FROM report WHERE {reset_rows};
