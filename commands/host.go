@@ -107,6 +107,8 @@ func (p *process) hostRemove(ctx context.Context, st *store.Store, name string) 
 		map[bool]string{true: "counts", false: "count"}[len(banned) == 1], row)
 	account, err := st.DropAccount(ctx, name)
 	switch {
+	case err != nil && account == "":
+		p.out.say("its account stays: %v", err)
 	case err != nil:
 		p.out.say("its account is not dropped (%v); as root of the database: %s", err, account)
 	case account != "":

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -65,49 +66,56 @@ func NewAccounts(database, source string) (Accounts, error) {
 
 var errNoAccount = errors.New("a database account cannot be limited to a name with @, quotes, backslashes or what is not printed; choose another name")
 
-// DropAccount drops the accounts of a server, and returns the statement that does it, empty where there is none. It is not done
-// where this account may not, nor to an account with rights beyond f2bc's database: it may be somebody's.
+// DropAccount drops the accounts of a server, and returns the statement that does it. It is empty where there is none, or one
+// with rights that a server's account never has: it is somebody's, and stays, as err says. With another error the statement is
+// for somebody who may do it.
 func (s *Store) DropAccount(ctx context.Context, name string) (statement string, err error) {
-	if s.Embedded() {
-		return "", nil
+	if _, err := NewAccounts(s.dsn.Database, name); s.Embedded() || err != nil {
+		return "", nil // what is printed may be pasted into root's client
 	}
-	statement = "DROP USER " + quote(name) + "@'%'"
-	var hosts []string
+	var accounts []string
 	err = s.query(ctx, s.db, "SELECT Host FROM mysql.user WHERE User = ?", []any{name}, func(scan scanner) error {
 		var host string
 		err := scan(&host)
-		hosts = append(hosts, host)
+		accounts = append(accounts, quote(name)+"@"+quote(host))
 		return err
 	})
-	if err != nil || len(hosts) == 0 {
-		return map[bool]string{true: statement}[err != nil], err
+	if err != nil {
+		return "DROP USER " + quote(name) + "@'%'", err
 	}
-	var accounts []string
-	for _, host := range hosts {
-		account := quote(name) + "@" + quote(host)
-		accounts = append(accounts, account)
-		if e := s.onlyOurs(ctx, account); e != nil {
-			err = e
+	for _, account := range accounts {
+		if err := s.onlyServers(ctx, account); err != nil {
+			return "", err
 		}
 	}
-	statement = "DROP USER " + strings.Join(accounts, ", ")
-	if err == nil {
-		_, err = s.db.ExecContext(ctx, statement)
+	if len(accounts) == 0 {
+		return "", nil
 	}
+	statement = "DROP USER " + strings.Join(accounts, ", ")
+	_, err = s.db.ExecContext(ctx, statement)
 	return statement, err
 }
 
-// onlyOurs says why an account is more than a server's.
-func (s *Store) onlyOurs(ctx context.Context, account string) error {
+// onlyServers says why an account may be more than a server's.
+func (s *Store) onlyServers(ctx context.Context, account string) error {
 	return s.query(ctx, s.db, "SHOW GRANTS FOR "+account, nil, func(scan scanner) error {
 		var grant string
 		if err := scan(&grant); err != nil {
 			return err
 		}
-		_, on, _ := strings.Cut(grant, " ON ")
-		database := strings.ReplaceAll(strings.ReplaceAll(on, `\_`, "_"), `\%`, "%")
-		if !strings.HasPrefix(grant, "GRANT USAGE ON *.*") && !strings.HasPrefix(database, "`"+s.dsn.Database+"`.") {
-			return fmt.Errorf("%s has other rights too", account)
+		privileges, on, _ := strings.Cut(strings.TrimPrefix(grant, "GRANT "), " ON ")
+		on = strings.NewReplacer(`\_`, "_", `\%`, "%").Replace(on)
+		allowed := []string{"USAGE"}
+		switch database := "`" + s.dsn.Database + "`."; {
+		case strings.HasPrefix(on, database+"* TO "):
+			allowed = []string{"SELECT", "EXECUTE"}
+		case strings.HasPrefix(on, database+"`"+ownViews):
+			allowed = []string{"INSERT", "UPDATE"}
+		}
+		for privilege := range strings.SplitSeq(privileges, ", ") {
+			if !slices.Contains(allowed, privilege) {
+				return fmt.Errorf("%s may do more than a server", account)
+			}
 		}
 		return nil
 	})
