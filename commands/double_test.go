@@ -43,7 +43,9 @@ func newDoubled(t *testing.T) *doubled {
 	d := &doubled{t: t, target: fmt.Sprint("127.0.0.1:", server.Port), name: server.Database(t), dir: t.TempDir()}
 	server.Exec(t, "CREATE USER f2bc@'%' IDENTIFIED BY '"+doublePassword+"'; GRANT ALL ON "+d.name+".* TO f2bc@'%'")
 	was, wasSyslog, wasPatience, wasProgress := here, syslogSocket, store.Patience, store.ProgressTime
-	t.Cleanup(func() { here, syslogSocket, store.Patience, store.ProgressTime = was, wasSyslog, wasPatience, wasProgress })
+	t.Cleanup(func() {
+		here, syslogSocket, store.Patience, store.ProgressTime = was, wasSyslog, wasPatience, wasProgress
+	})
 	here = func() place { return place{etc: d.dir, varLib: d.dir, stateHome: d.dir} }
 	syslogSocket = ""
 	for _, args := range [][]string{{"init"}, append([]string{"ban", "--source", "web2"}, doubleBans()...), {"allow", "add", "192.0.2.77"}} {

@@ -44,9 +44,6 @@ type Check struct {
 func (s *Store) Give(ctx context.Context, facts []Fact, at time.Time, check *Check) ([]Fact, error) {
 	if len(facts) == 1 && s.own(facts[0]) && facts[0].At == 0 && (!facts[0].Lift || facts[0].exact()) && way(s.ways.Load()) == byCall {
 		given, err := s.giveOne(ctx, &facts[0], at, check)
-		if given && err == nil && facts[0].At == 0 {
-			return nil, nil // refused
-		}
 		if given || err != nil {
 			return facts, err
 		}
