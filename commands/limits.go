@@ -17,6 +17,7 @@ var longest = map[string]time.Duration{
 	"unban":       10 * time.Minute,
 	"list":        10 * time.Minute,
 	"allow":       2 * time.Minute,
+	"host":        2 * time.Minute,
 	"export":      10 * time.Minute,
 	"sync-routes": 10 * time.Minute,
 	"import-3cx":  10 * time.Minute,
