@@ -43,7 +43,9 @@ func newDoubled(t *testing.T) *doubled {
 	d := &doubled{t: t, target: fmt.Sprint("127.0.0.1:", server.Port), name: server.Database(t), dir: t.TempDir()}
 	server.Exec(t, "CREATE USER f2bc@'%' IDENTIFIED BY '"+doublePassword+"'; GRANT ALL ON "+d.name+".* TO f2bc@'%'")
 	was, wasSyslog, wasPatience, wasProgress := here, syslogSocket, store.Patience, store.ProgressTime
-	t.Cleanup(func() { here, syslogSocket, store.Patience, store.ProgressTime = was, wasSyslog, wasPatience, wasProgress })
+	t.Cleanup(func() {
+		here, syslogSocket, store.Patience, store.ProgressTime = was, wasSyslog, wasPatience, wasProgress
+	})
 	here = func() place { return place{etc: d.dir, varLib: d.dir, stateHome: d.dir} }
 	syslogSocket = ""
 	for _, args := range [][]string{{"init"}, append([]string{"ban", "--source", "web2"}, doubleBans()...), {"allow", "add", "192.0.2.77"}} {
@@ -91,7 +93,7 @@ func (d *doubled) run(ctx context.Context, addr string, args ...string) (r doubl
 	go func() { done <- Run(ctx, line, strings.NewReader(""), &stdout, &stderr) }()
 	select {
 	case r.code = <-done:
-	case <-time.After(20 * time.Second): // its time is a second or two, on a machine that is not busy
+	case <-time.After(2 * time.Minute): // its time is a second or two, on a machine that is not busy
 		text := make([]byte, 1<<20)
 		panic(fmt.Sprintf("%v does not end\n%s", args, text[:runtime.Stack(text, true)]))
 	}
