@@ -2,6 +2,7 @@ package commands
 
 import (
 	"bytes"
+	"database/sql"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"testing"
 
 	"f2bc/routes/netnstest"
+	"f2bc/store"
+	"f2bc/store/mariadbtest"
 	"f2bc/store/mysqldouble"
 	"f2bc/testdata/lab"
 )
@@ -143,4 +146,88 @@ func TestStalledSync(t *testing.T) {
 		})
 	}
 	running.Wait()
+}
+
+// TestNoConnection: where one account holds all connections, or this host's account has no more, everything that was
+// known stays in force, and says why within its time.
+func TestNoConnection(t *testing.T) {
+	server := mariadbtest.New(t)
+	server.Args = []string{"--max-connections=10"} // the least there is, and one more for root
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	d := &doubled{t: t, target: fmt.Sprint("127.0.0.1:", server.Port), name: server.Database(t), dir: t.TempDir()}
+	server.Exec(t, "CREATE USER f2bc@'%' IDENTIFIED BY '"+doublePassword+"'; GRANT ALL ON "+d.name+".* TO f2bc@'%'; CREATE USER thief@'%'")
+	st, err := store.Init(t.Context(), store.Options{DSN: server.DSN(d.name)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.Close()
+	s := d.newSynced(t)
+	honest := func(l net.Listener) *mysqldouble.Between { return mysqldouble.Stall(t, l, d.target, -1) }
+	run := func(args ...string) (int, string) {
+		cmd := f2bcProcess(t, args...)
+		cmd.Env = append(cmd.Env, "F2BC_TEST_PATIENCE=1s", "F2BC_SOURCE=web1", "F2BC_STATE_DIR="+s.h.Path("state"),
+			"F2BC_PASSWORD="+doublePassword, fmt.Sprintf("F2BC_DSN=mysql://f2bc@%s/%s", d.target, d.name))
+		return exited(t, cmd)
+	}
+	file := s.h.Path("list.txt")
+	good := func() {
+		t.Helper()
+		if code, stderr := run("ban", syncedStays); code != 0 || stderr != "" {
+			t.Fatal(code, stderr)
+		}
+		if code, stderr := run("export", "--output", file); code != 0 {
+			t.Fatal(code, stderr)
+		}
+		if code, stderr, _, _ := s.sync(t, honest); code != 0 || !slices.Equal(table(s.h), []string{syncedStays}) {
+			t.Fatal(code, stderr, table(s.h))
+		}
+	}
+	good()
+	list := readFile(t, file)
+	refused := func(what, want string) {
+		t.Helper()
+		code, stderr := run("export", "--output", file)
+		if code != 1 || !strings.Contains(stderr, want) || !strings.Contains(stderr, "all connections are taken") || readFile(t, file) != list {
+			t.Errorf("%s: export: %d, %s", what, code, stderr)
+		}
+		code, stderr, _, _ = s.sync(t, honest)
+		if code != 1 || !strings.Contains(stderr, "routes stay as they are: ") || !strings.Contains(stderr, want) || !slices.Equal(table(s.h), []string{syncedStays}) {
+			t.Errorf("%s: sync-routes: %d, %v, %s", what, code, table(s.h), stderr)
+		}
+		if code, stderr = run("ban", syncedStays); code != 0 || !strings.Contains(stderr, "1 fact waits in the outbox") {
+			t.Errorf("%s: ban: %d, %s", what, code, stderr)
+		}
+		os.Remove(s.h.Path("state/store-away"))
+	}
+	hold := func(user, password string) (release func()) {
+		db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/", user, password, d.target))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var held []*sql.Conn
+		for {
+			c, err := db.Conn(t.Context())
+			if err != nil {
+				break
+			}
+			held = append(held, c)
+		}
+		return func() {
+			for _, c := range held {
+				c.Close()
+			}
+			db.Close()
+			lab.Wait(t, "connections", func() bool { code, _ := run("export", "--output", file); return code == 0 })
+		}
+	}
+
+	release := hold("thief", "")
+	refused("a thief holds all", "Too many connections")
+	release()
+	server.Exec(t, "ALTER USER f2bc@'%' WITH MAX_USER_CONNECTIONS 1")
+	release = hold("f2bc", doublePassword)
+	refused("the account's own limit", "max_user_connections")
+	release()
 }

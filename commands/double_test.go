@@ -93,7 +93,7 @@ func (d *doubled) run(ctx context.Context, addr string, args ...string) (r doubl
 	go func() { done <- Run(ctx, line, strings.NewReader(""), &stdout, &stderr) }()
 	select {
 	case r.code = <-done:
-	case <-time.After(20 * time.Second): // its time is a second or two, on a machine that is not busy
+	case <-time.After(2 * time.Minute): // its time is a second or two, on a machine that is not busy
 		text := make([]byte, 1<<20)
 		panic(fmt.Sprintf("%v does not end\n%s", args, text[:runtime.Stack(text, true)]))
 	}

@@ -20,6 +20,8 @@ func TestParseDSN(t *testing.T) {
 		{"mysql://f2bc@[::1]:1,[fe80::1%eth0]/f2bc?tls=true", DSN{Hosts: []string{"[::1]:1", "[fe80::1%eth0]:3306"}, TLS: "true"}},
 		{"mysql://f2bc@db1/f2bc?tls=sha256:" + pin + "," + strings.Repeat("0A:", 31) + "0A", DSN{Hosts: []string{"db1:3306"}, TLS: "sha256", Pins: []string{pin, pin}}},
 		{"mysql://f2bc@db1/f2bc?tls-ca=/a&tls-cert=/b&tls-key=/c", DSN{Hosts: []string{"db1:3306"}, TLS: "true", CAFile: "/a", CertFile: "/b", KeyFile: "/c"}},
+		{"mysql://f2bc@db1,127.0.0.1/f2bc?server-key=/k", DSN{Hosts: []string{"db1:3306", "127.0.0.1:3306"}, ServerKey: "/k"}},
+		{"mysql://f2bc@db1/f2bc?server-key=/k&tls=false", DSN{Hosts: []string{"db1:3306"}, ServerKey: "/k", TLS: "false"}},
 		{"mysql://f2bc@db1/f2bc?tls-cert=/b&tls=sha256:" + pin, DSN{Hosts: []string{"db1:3306"}, TLS: "sha256", Pins: []string{pin}, CertFile: "/b"}},
 	} {
 		c.want.User, c.want.Database = "f2bc", "f2bc"
@@ -53,6 +55,10 @@ func TestParseDSN(t *testing.T) {
 		"mysql://f2bc@db1/f2bc?tls-ca=/a&tls=sha256:" + pin:      "contradict",
 		"mysql://f2bc@/f2bc?socket=/s&tls=true":                  "a socket needs no TLS",
 		"mysql://f2bc@/f2bc?tls-ca=/a&socket=/s":                 "a socket needs no TLS",
+		"mysql://f2bc@/f2bc?server-key=/k&socket=/s":             "a socket needs no server-key",
+		"mysql://f2bc@db1/f2bc?server-key=/k":                    "server-key is for a connection without TLS",
+		"mysql://f2bc@127.0.0.1/f2bc?server-key=/k&tls=true":     "server-key is for a connection without TLS",
+		"mysql://f2bc@127.0.0.1/f2bc?server-key=k":               "want an absolute path",
 	} {
 		if got, err := ParseDSN(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %+v, %v, want %s", text, got, err, want)
@@ -83,7 +89,7 @@ func FuzzParseDSN(f *testing.F) {
 			return
 		}
 		again, err := ParseDSN(d.String())
-		d.Password, d.TLS, d.Pins, d.CAFile, d.CertFile, d.KeyFile = "", "", nil, "", "", ""
+		d.Password, d.TLS, d.Pins, d.CAFile, d.CertFile, d.KeyFile, d.ServerKey = "", "", nil, "", "", "", ""
 		if err != nil || !reflect.DeepEqual(again, d) {
 			t.Errorf("%q: %+v; again %+v, %v", text, d, again, err)
 		}

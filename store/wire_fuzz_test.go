@@ -17,7 +17,7 @@ import (
 )
 
 // FuzzWire: whatever bytes come from a server, from the start or after an honest login, everything ends without a panic,
-// and the password does not go out. A tenth of a second is far more than it takes.
+// and the password does not go out.
 func FuzzWire(f *testing.F) {
 	packet := func(sequence byte, payload ...byte) []byte { return mysqldouble.Packet(sequence, payload...) }
 	greeting := packet(0, mysqldouble.Greeting("caching_sha2_password")...)
