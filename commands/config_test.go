@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -110,24 +109,4 @@ func TestSyslog(t *testing.T) {
 	if n, _, err := daemon.ReadFrom(buffer); err == nil {
 		t.Errorf("one line more: %q", buffer[:n])
 	}
-}
-
-// One run at a time changes routes; the next waits.
-func TestLockSync(t *testing.T) {
-	cfg := &config{configFile: configFile{StateDir: t.TempDir()}}
-	unlock, err := lockSync(t.Context(), cfg, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if _, err := lockSync(ctx, cfg, false); err == nil {
-		t.Error("two have the lock")
-	}
-	unlock()
-	unlock, err = lockSync(t.Context(), cfg, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	unlock()
 }

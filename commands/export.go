@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"net/netip"
 	"path/filepath"
 
@@ -44,11 +45,27 @@ func (p *process) exportCommand() *cli.Command {
 			if o.output == "" {
 				return p.export(c.Context, cfg, o)
 			}
-			words := p.reminder(cfg, exportName(o.output)) // cron runs it every minute
-			p.out.once = words.fresh
-			return words.end(p.export(c.Context, cfg, o))
+			return p.exportFile(c.Context, cfg, o)
 		},
 	}
+}
+
+// exportFile is an export that cron runs every minute. One at a time writes a file: of two, the one that read the older
+// list might write last. Who has no state directory, as an ordinary user on a hub, exports all the same.
+func (p *process) exportFile(ctx context.Context, cfg *config, o exportOptions) error {
+	name := exportName(o.output)
+	words := p.reminder(cfg, name)
+	p.out.once = words.once
+	unlock, err := p.lock(ctx, cfg, runLock{path: name + ".lock", command: "export to this file", wait: lockTime}, words)
+	switch {
+	case err == nil:
+		defer unlock()
+	case !errors.Is(err, errNoLock):
+		return p.end(words, err)
+	case cfg.StateDir != "" && !errors.Is(err, fs.ErrPermission):
+		p.out.say("another export to this file would not be kept out: %v", err)
+	}
+	return p.end(words, p.export(ctx, cfg, o))
 }
 
 // exportName tells the exports of a host apart.

@@ -147,7 +147,7 @@ func (p *process) import3CX(ctx context.Context, cfg *config, o importOptions) e
 	if err == nil {
 		err = im.lockedRun(ctx)
 	}
-	return im.notes.end(err)
+	return p.end(im.notes, err)
 }
 
 // importName tells apart what is read, from where and into which store: each has files of its own in the state

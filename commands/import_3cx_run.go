@@ -41,9 +41,15 @@ type importer struct {
 	read, reported, withheld int
 }
 
+// say prints a note that was not said for a day.
+func (im *importer) say(format string, args ...any) {
+	im.p.out.sayOnce(im.notes.once, fmt.Sprintf(format, args...))
+}
+
 func (im *importer) lockedRun(ctx context.Context) error {
 	if !im.o.dryRun {
-		unlock, err := lockImport(im.cfg, im.name)
+		// One that takes longer than a minute must not be overtaken: the next run reads the rest.
+		unlock, err := im.cfg.lock(ctx, runLock{path: im.name + ".lock", command: "import-3cx"})
 		if err != nil {
 			return err
 		}
@@ -62,7 +68,7 @@ func (im *importer) run(ctx context.Context) (err error) {
 	}
 	defer im.db.Close()
 	path := filepath.Join(im.cfg.StateDir, im.name+".json")
-	if im.state, err = loadImport(path, im.notes.say); err != nil {
+	if im.state, err = loadImport(path, im.say); err != nil {
 		return err
 	}
 	clock, moved, err := im.compareClocks(ctx)
@@ -118,7 +124,7 @@ func (im *importer) compareClocks(ctx context.Context) (clock time.Time, moved b
 	doubt := time.Duration(im.now-before) * time.Microsecond / 2
 	moved = im.state.measure(clock.Sub(before.Std().Add(doubt)), doubt)
 	if moved {
-		im.notes.say("the clock of the 3CX box is %v ahead of the store's: times are corrected by that", im.state.Ahead)
+		im.say("the clock of the 3CX box is %v ahead of the store's: times are corrected by that", im.state.Ahead)
 	}
 	return clock, moved, nil
 }
@@ -128,7 +134,7 @@ func (im *importer) compareClocks(ctx context.Context) (clock time.Time, moved b
 func (im *importer) readAllowed(ctx context.Context) error {
 	list, err := im.db.Allowed(ctx, im.skipped)
 	if errors.Is(err, threecx.ErrTable) || errors.Is(err, threecx.ErrColumns) || errors.Is(err, threecx.ErrPrivilege) {
-		im.notes.say("what the phone system itself allows is not known, protect its trunks and phones with f2bc allow add: %v", err)
+		im.say("what the phone system itself allows is not known, protect its trunks and phones with f2bc allow add: %v", err)
 		return nil
 	}
 	for _, prefix := range list {
@@ -137,7 +143,7 @@ func (im *importer) readAllowed(ctx context.Context) error {
 	return err
 }
 
-func (im *importer) skipped(row string, err error) { im.notes.say("skipped %s: %v", row, err) }
+func (im *importer) skipped(row string, err error) { im.say("skipped %s: %v", row, err) }
 
 func (im *importer) event(ctx context.Context, e threecx.Event) error {
 	im.read++
@@ -154,13 +160,13 @@ func (im *importer) report(ctx context.Context, prefix netip.Prefix, at time.Tim
 		Prefix: prefix, Source: im.o.source, Reason: im.reason(reason), At: im.state.date(at), Bantime: bantime,
 	}
 	if fact.At <= 0 || bantime <= 0 {
-		im.notes.say("skipped %s at %s for %v: these times make no sense", bare(prefix), at.Format(time.RFC3339), bantime)
+		im.say("skipped %s at %s for %v: these times make no sense", bare(prefix), at.Format(time.RFC3339), bantime)
 		im.withheld++
 		return nil
 	}
 	if fact.At > im.now.Add(maxFuture) {
 		// Not with the time of now: that would be another one at each reading. Its time will come.
-		im.notes.say("%s at %s is dated ahead of the store's clock and is reported when that time comes; if it is past already,"+
+		im.say("%s at %s is dated ahead of the store's clock and is reported when that time comes; if it is past already,"+
 			" --timezone names the zone of 3CX's times", bare(prefix), at.Format(time.RFC3339))
 		im.withheld++
 		return nil
@@ -186,7 +192,7 @@ func (im *importer) refuses(prefix netip.Prefix) bool {
 		err = refusedf("%s is not reported: the phone system allows it, or a part of it", bare(prefix))
 	}
 	if err != nil {
-		im.notes.say("%v", err)
+		im.say("%v", err)
 		im.withheld++
 	}
 	return err != nil

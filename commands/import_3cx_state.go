@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"f2bc/store"
@@ -99,26 +98,4 @@ func (s *importState) save(cfg *config, path string) error {
 		return fmt.Errorf("keep the mark: %w", err)
 	}
 	return nil
-}
-
-// lockImport lets one run at a time read the same: one that takes longer than a minute must not be overtaken.
-func lockImport(cfg *config, name string) (unlock func(), err error) {
-	if err := makeStateDir(cfg); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(filepath.Join(cfg.StateDir, name+".lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock: %w", err)
-	}
-	free, err := lockFile(f)
-	switch {
-	case err != nil:
-		err = fmt.Errorf("lock %s: %w", f.Name(), err)
-	case !free:
-		err = fmt.Errorf("another import-3cx is still at it and holds %s", f.Name())
-	default:
-		return func() { f.Close() }, nil
-	}
-	f.Close()
-	return nil, err
 }

@@ -39,7 +39,7 @@ type output struct {
 	stdout, stderr io.Writer
 	terminal       bool // stderr is one
 
-	once func(note string) bool // if set, which notes are said
+	once func(note string) string // if set, it returns what is said instead of a note, which may be nothing
 
 	mu       sync.Mutex // of what follows: sync-routes --watch says things from two goroutines
 	syslog   net.Conn
@@ -76,9 +76,15 @@ func (o *output) failed() error {
 }
 
 // say prints a note or a warning.
-func (o *output) say(format string, args ...any) {
-	if text := fmt.Sprintf(format, args...); o.once == nil || o.once(text) {
-		o.line(syslogNotice, text)
+func (o *output) say(format string, args ...any) { o.sayOnce(o.once, fmt.Sprintf(format, args...)) }
+
+// sayOnce prints what once makes of a note.
+func (o *output) sayOnce(once func(note string) string, note string) {
+	if once != nil {
+		note = once(note)
+	}
+	if note != "" {
+		o.line(syslogNotice, note)
 	}
 }
 

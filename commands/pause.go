@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -182,7 +183,7 @@ func (s *syncer) paused(fleet store.Time) (string, error) {
 		return fleetPause(fleet), nil
 	}
 	text, err := os.ReadFile(pauseFile(s.cfg))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return "", nil
 	}
 	var pause hostPause

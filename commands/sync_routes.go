@@ -120,23 +120,27 @@ func (p *process) syncRoutes(ctx context.Context, cfg *config, o syncOptions) er
 	case o.flush:
 		return s.flush(ctx)
 	}
-	if !o.readsOnly() {
-		unlock, err := lockSync(ctx, cfg, o.watch)
-		if err != nil {
-			return err
-		}
-		defer unlock()
-	}
-	s.memory, s.memoryErr = readMemory(cfg)
-	if o.readsOnly() || o.adopt {
+	if o.readsOnly() {
+		s.memory, s.memoryErr = readMemory(cfg)
 		return needRoot(s.once(ctx))
 	}
-	s.words = p.reminder(cfg, "sync-routes")
-	p.out.once = s.words.fresh
+	name := "sync-routes"
+	if o.adopt {
+		name = "" // cron does not run that
+	}
+	s.words = p.reminder(cfg, name)
+	lock := runLock{path: "sync-routes.lock", command: "sync-routes", watch: o.watch, wait: lockTime}
+	unlock, err := p.lock(ctx, cfg, lock, s.words)
+	if err != nil {
+		return p.end(s.words, err)
+	}
+	defer unlock()
+	s.memory, s.memoryErr = readMemory(cfg)
+	p.out.once = s.words.once
 	if o.watch {
 		return needRoot(s.watch(ctx))
 	}
-	return s.words.end(needRoot(s.once(ctx)))
+	return p.end(s.words, needRoot(s.once(ctx)))
 }
 
 // once is a single run. The kernel takes as long to tell its routes as the store its bans, so both are asked at once.

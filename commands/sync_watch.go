@@ -111,7 +111,7 @@ func (f *follower) step(ctx context.Context, confirm bool) error {
 
 // outcome says what is new about the outcome of a step, and leaves it for the store.
 func (f *follower) outcome(err error) {
-	if err = f.s.words.end(needRoot(err)); err != nil && !errors.Is(err, errSaid) {
+	if err = f.s.p.end(f.s.words, needRoot(err)); err != nil && !errors.Is(err, errSaid) {
 		f.s.p.out.fail(err)
 	}
 	word := f.s.result
