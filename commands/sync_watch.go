@@ -145,7 +145,7 @@ func (a *asker) run(ctx context.Context) {
 			a.fail(ctx, err, nothingEnds)
 		} else {
 			err := a.ask(ctx, st)
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && !errors.Is(err, store.ErrUpgraded) {
 				a.fail(ctx, err, nothingEnds)
 			}
 			st.Close()
@@ -207,7 +207,7 @@ func (a *asker) ask(ctx context.Context, st *store.Store) error {
 	var whole time.Time
 	for ctx.Err() == nil {
 		changed, err := refresh(ctx, live)
-		if errors.Is(err, store.ErrReplaced) {
+		if errors.Is(err, store.ErrReplaced) || errors.Is(err, store.ErrUpgraded) {
 			return err
 		}
 		if due := time.Since(whole) >= wholeEvery; err == nil && (due || changed || live.Mark() != last.mark || st.Paused() != last.pause || a.failures > 0) {

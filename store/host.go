@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -55,7 +56,7 @@ func (s *Store) WriteHost(ctx context.Context, h Host) (address string, err erro
 				[]byte(h.Mode), []byte(message)).Scan(&address)
 		}
 		query := "INSERT INTO " + w.prefix() + "host (source, version, at, wanted, installed, mode, error, address) VALUES (?, ?, ?, ?, ?, ?, ?, " +
-			s.engine.peer + ")" + s.engine.replaceHost
+			s.engine.peer + ")" + s.replaceHost(w)
 		_, err := s.db.ExecContext(ctx, query, []byte(h.Name), []byte(h.Version), s.clock.now(), h.Wanted, h.Installed,
 			[]byte(h.Mode), []byte(message))
 		if err == nil {
@@ -68,6 +69,15 @@ func (s *Store) WriteHost(ctx context.Context, h Host) (address string, err erro
 		return "", fmt.Errorf("write to %v: %w", s.dsn, err)
 	}
 	return address, nil
+}
+
+// replaceHost is the engine's, and notes in MySQL when the address became another one, as the procedure does.
+func (s *Store) replaceHost(w way) string {
+	if w == byViews || s.Embedded() || s.schema < s.engine.since {
+		return s.engine.replaceHost
+	}
+	const update = "ON DUPLICATE KEY UPDATE"
+	return strings.Replace(s.engine.replaceHost, update, update+" moved = IF(address = VALUES(address), moved, CURRENT_TIMESTAMP(6)),", 1)
 }
 
 // touchAfter is how long a command leaves a host's row alone.

@@ -55,6 +55,9 @@ func (l *Live) Mark() Time { return Time(l.mark) }
 // ErrReplaced says that behind the same DSN there is another store now. It must be opened anew.
 var ErrReplaced = errors.New("the store was replaced by another one")
 
+// ErrUpgraded says that the store has other tables than when it was opened. It must be opened anew.
+var ErrUpgraded = errors.New("the store's tables were upgraded")
+
 // Refresh asks the store for what changed, and reports whether the bans or the never-ban list did. Where nothing did it
 // is one small query. After an error the bans are those of the last success.
 func (l *Live) Refresh(ctx context.Context) (changed bool, err error) {
@@ -98,7 +101,10 @@ func (l *Live) readAll(ctx context.Context) (changed bool, err error) {
 		}
 		window := fresh.mark - markSlack.Microseconds()
 		a, err = fresh.ask(ctx, conn, window, window, func(c change) { fresh.seen[rowHash(c)] = c.mark })
-		if err != nil || a.id != l.s.id {
+		if err == nil {
+			err = l.same(a)
+		}
+		if err != nil {
 			return err
 		}
 		query, args := l.s.activeQuery(activeColumns, Filter{}, fresh.blocked)
@@ -106,9 +112,6 @@ func (l *Live) readAll(ctx context.Context) (changed bool, err error) {
 	})
 	if err != nil {
 		return false, fmt.Errorf("read from %v: %w", l.s.dsn, withHint(err))
-	}
-	if a.id != l.s.id {
-		return false, fmt.Errorf("read from %v: %w", l.s.dsn, ErrReplaced)
 	}
 	l.s.setPaused(a.pause)
 	fresh.moved = time.Now()

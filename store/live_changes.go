@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -61,6 +62,7 @@ func rowHash(c change) uint64 {
 // answer is what the store says besides the rows.
 type answer struct {
 	id, pause string
+	schema    string
 	newest    int64 // mark
 	count     int   // of the rows in the window
 	sum       int64 // of their marks, each modulo markModulus
@@ -78,7 +80,7 @@ func (l *Live) ask(ctx context.Context, q querier, since, window int64, each fun
 		args = append(args, since, window)
 	}
 	parts = append(parts,
-		"SELECT name, value, 0, '', '', 0, 0 FROM meta WHERE name IN ('id', '"+pauseName+"')",
+		"SELECT name, value, 0, '', '', 0, 0 FROM meta WHERE name IN ('id', 'schema', '"+pauseName+"')",
 		"SELECT 'newest', '', 0, '', '', 0, "+l.s.newestMark())
 	err = l.s.query(ctx, q, strings.Join(parts, "\nUNION ALL\n"), args, func(scan scanner) error {
 		var c change
@@ -86,6 +88,8 @@ func (l *Live) ask(ctx context.Context, q querier, since, window int64, each fun
 		switch c.table {
 		case "id":
 			a.id = string(c.value)
+		case "schema":
+			a.schema = string(c.value)
 		case pauseName:
 			a.pause = string(c.value)
 		case "newest":
@@ -118,8 +122,8 @@ func (l *Live) readChanges(ctx context.Context) (prefixes map[netip.Prefix]bool,
 	if err != nil {
 		return nil, false, err
 	}
-	if a.id != l.s.id {
-		return nil, false, ErrReplaced
+	if err := l.same(a); err != nil {
+		return nil, false, err
 	}
 	l.s.setPaused(a.pause)
 	if a.newest != l.mark {
@@ -134,6 +138,17 @@ func (l *Live) readChanges(ctx context.Context) (prefixes map[netip.Prefix]bool,
 	}
 	prefixes, allows = l.concerned(changes)
 	return prefixes, allows, nil
+}
+
+// same says why the store is not what it was when it was opened, nil if it is.
+func (l *Live) same(a answer) error {
+	switch {
+	case a.id != l.s.id:
+		return ErrReplaced
+	case a.schema != strconv.Itoa(l.s.schema):
+		return ErrUpgraded
+	}
+	return nil
 }
 
 // since asks for the rows after a mark. It returns those that are new, and the marks of these and of the known rows.

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -103,4 +105,52 @@ func TestLiveLateCommit(t *testing.T) {
 	if changed, err := live.Refresh(t.Context()); !changed || err != nil || liveText(live) != "192.0.2.1/32 192.0.2.2/32" {
 		t.Error(changed, err, liveText(live))
 	}
+}
+
+// TestLiveUpgraded: a watcher that outlives an upgrade of the tables opens the store anew, or it would never learn of what is new.
+func TestLiveUpgraded(t *testing.T) {
+	onEngines(t, func(t *testing.T, o Options) {
+		s := initStore(t, o)
+		_, err := s.db.Exec("UPDATE meta SET value = ? WHERE name = 'schema'", fmt.Sprint(s.engine.since-1))
+		check(t, err)
+		old, err := dial(o)
+		check(t, err)
+		defer old.Close()
+		check(t, old.readMeta(t.Context()))
+		live := old.Live()
+		refresh(t, live)
+		refresh(t, live)
+		initStore(t, o)
+		if _, err := live.Refresh(t.Context()); !errors.Is(err, ErrUpgraded) {
+			t.Error("after an upgrade:", err)
+		}
+	})
+}
+
+// TestLiveBlocked: what a blocked source has reported leaves at the next refresh, what it reports later never comes, and
+// released it is back.
+func TestLiveBlocked(t *testing.T) {
+	onEngines(t, func(t *testing.T, o Options) {
+		s := initStore(t, o)
+		live := s.Live()
+		refresh(t, live)
+		now := s.clock.now()
+		check(t, s.Write(t.Context(), []Fact{report("192.0.2.1/32", "web1", now, Forever), report("192.0.2.2/32", "web2", now, Forever),
+			report("192.0.2.3/32", "web1", now, Forever), report("192.0.2.3/32", "web2", now, Forever)}))
+		want := func(want string) {
+			t.Helper()
+			if refresh(t, live); liveText(live) != want {
+				t.Errorf("%s, want %s", liveText(live), want)
+			}
+			wantBanned(t, s, want)
+		}
+		want("192.0.2.1/32 192.0.2.2/32 192.0.2.3/32")
+		_, err := s.Block(t.Context(), "web1")
+		check(t, err)
+		want("192.0.2.2/32 192.0.2.3/32")
+		check(t, s.Write(t.Context(), []Fact{report("192.0.2.4/32", "web1", s.clock.now(), Forever)}))
+		want("192.0.2.2/32 192.0.2.3/32")
+		check(t, s.Release(t.Context(), "web1"))
+		want("192.0.2.1/32 192.0.2.2/32 192.0.2.3/32 192.0.2.4/32")
+	})
 }
