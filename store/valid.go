@@ -31,14 +31,14 @@ const (
 	validEvent = `at BETWEEN 1 AND {ahead} AND (expires = 0 OR expires > at) AND forced BETWEEN 0 AND 1`
 )
 
-// reports are the valid rows of report, with 0 for a time that is not a fact yet.
+// reports are the valid rows of report, with 0 for a time that is not a fact yet: a row of which nothing is left is none.
 const reports = `(
   SELECT addr, len, source, reason, mark,
     CASE WHEN at     > {ahead} THEN 0 ELSE at      END AS at,
     CASE WHEN at     > {ahead} THEN 0 ELSE expires END AS expires,
     CASE WHEN at     > {ahead} THEN 0 ELSE forced  END AS forced,
     CASE WHEN lifted > {ahead} THEN 0 ELSE lifted  END AS lifted
-  FROM report WHERE ` + validReport + `) AS report`
+  FROM report WHERE ` + validReport + ` AND (at BETWEEN 1 AND {ahead} OR lifted BETWEEN 1 AND {ahead})) AS report`
 
 // active returns the condition for rows of report that are an active report. The tables of an older f2bc have an index that
 // lacks longest.
@@ -101,7 +101,7 @@ var fragments = map[string]string{
         longest = IF(at = 0, 0, longest), lifted = IF(lifted > ahead, 0, lifted), mark = clock WHERE {reset_rows};
     END IF;`,
 	"reset_rows": `source = me AND f_reason IN (reason, '') AND LENGTH(addr) = LENGTH(f_addr) AND len >= f_len
-      AND addr BETWEEN f_addr AND f_last AND (at > ahead OR lifted > ahead)`,
+      AND addr BETWEEN f_addr AND f_last AND (at > ahead OR lifted > ahead) AND {valid}`,
 
 	"facts": `(
     SELECT n, fact_addr, fact_len, fact_reason, LEAST(given, ahead) AS fact_at, bantime, fact_lift, {last fact_addr fact_len} AS fact_last,

@@ -44,8 +44,8 @@ run: BEGIN
 
   IF happened = 0 THEN -- later than what it is about, so far as that is not before now
     SELECT GREATEST(f_at, LEAST(COALESCE(MAX(newest), 0) + 1, ahead)) INTO f_at FROM (
-      SELECT GREATEST(at, IF(is_lift = 1, 0, lifted)) AS newest FROM report
-      WHERE addr = f_addr AND len = f_len AND source = me AND reason = f_reason
+      SELECT GREATEST(IF(at > ahead, 0, at), IF(is_lift = 1 OR lifted > ahead, 0, lifted)) AS newest FROM report
+      WHERE addr = f_addr AND len = f_len AND source = me AND reason = f_reason AND {valid}
       UNION ALL
       SELECT at FROM lift
       WHERE at BETWEEN now_us AND ahead AND is_lift = 0 AND source IN (me, '') AND reason IN (f_reason, '')
@@ -53,7 +53,7 @@ run: BEGIN
       UNION ALL
       SELECT at FROM report FORCE INDEX (mark)
       WHERE mark > IF(is_lift = 1 AND NOT f_exact, clock - INTERVAL 70 SECOND, '9999-12-31') AND source = me
-        AND f_reason IN (reason, '') AND LENGTH(addr) = LENGTH(f_addr) AND len >= f_len AND addr BETWEEN f_addr AND f_last
+        AND f_reason IN (reason, '') AND LENGTH(addr) = LENGTH(f_addr) AND len >= f_len AND addr BETWEEN f_addr AND f_last AND {valid}
     ) AS about WHERE newest BETWEEN now_us AND ahead;
   END IF;
   SET f_expires = IF(is_lift = 1, 0, {expires f_at});
