@@ -82,7 +82,7 @@ func (w writer) put(t *testing.T, m *rowModel) {
 		args[1] = append(args[1], []byte(l.addr), l.len, []byte(l.source), []byte(l.reason), int64(l.at))
 	}
 	for _, e := range m.events {
-		args[2] = append(args[2], []byte(e.addr), e.len, []byte(e.source), []byte(e.reason), 
+		args[2] = append(args[2], []byte(e.addr), e.len, []byte(e.source), []byte(e.reason),
 			int64(e.at), int64(e.expires), e.forced)
 	}
 	for i, into := range []string{
