@@ -115,9 +115,9 @@ var fragments = map[string]string{
     ) AS raw) AS fact`,
 }
 
-// unchanged keeps the mark of a row that a report or an exact lift does not change.
+// unchanged keeps the mark of a row that a report that is not forced or an exact lift does not change.
 const unchanged = `ON DUPLICATE KEY UPDATE
-  mark = IF(` + validReport + ` AND at <= {ahead} AND lifted <= {ahead} AND (VALUES(at), VALUES(expires)) <= (at, expires)
+  mark = IF(` + validReport + ` AND at <= {ahead} AND lifted <= {ahead} AND (VALUES(at), VALUES(at) = 0, VALUES(expires)) <= (at, forced = at, expires)
     AND VALUES(longest) <= longest AND VALUES(lifted) <= lifted, mark, VALUES(mark)),`
 
 // functions are fragments with arguments, $1 and $2.

@@ -187,7 +187,7 @@ func (m *rowModel) merge(f Fact, ahead Time) {
 	if f.Lift {
 		r.lifted = max(r.lifted, f.At)
 	} else {
-		if f.At > r.at || f.At == r.at && f.Expires() > r.expires {
+		if f.At > r.at || f.At == r.at && (f.Forced && r.forced != r.at || f.Forced == (r.forced == r.at) && f.Expires() > r.expires) {
 			r.at, r.expires = f.At, f.Expires()
 		}
 		if f.Forced {
