@@ -29,7 +29,7 @@ func (s *Store) About(ctx context.Context, p netip.Prefix) (found []Report, wide
 		if err != nil {
 			return err
 		}
-		query = s.sane("SELECT addr, len, source, reason, at, expires, forced = at, lifted FROM " + reports + " WHERE " + where)
+		query = s.sane("SELECT addr, len, source, reason, at, expires, at > 0 AND forced = at, lifted FROM " + reports + " WHERE " + where)
 		return s.query(ctx, conn, query, args, func(scan scanner) error {
 			var key rowKey
 			var r Report

@@ -39,11 +39,12 @@ var mysqlEngine = engine{
 
 	// Assignments run from left to right and see the values assigned before. So the time comes first, where it takes a
 	// number below 0 for what is to be replaced (-1: the report, -2: the whole row), and again after the expiry that is
-	// compared with it. The server moves the mark by itself, and only when a value changed.
+	// compared with it. Of reports at the same time a forced one comes last, so that none that is not can make it last longer.
+	// The server moves the mark by itself, and only when a value changed.
 	mergeReport: `
 ON DUPLICATE KEY UPDATE
   at      = IF(` + validReport + `, IF(at > {ahead}, -1, at), -2),
-  expires = IF((VALUES(at), VALUES(expires)) > (at, expires) OR at < 0, VALUES(expires), expires),
+  expires = IF((VALUES(at), VALUES(forced) = VALUES(at), VALUES(expires)) > (at, forced = at, expires) OR at < 0, VALUES(expires), expires),
   forced  = IF(at < 0, VALUES(forced), GREATEST(forced, VALUES(forced))),
   longest = IF(at < 0, VALUES(longest), GREATEST(longest, VALUES(longest))),
   lifted  = IF(at = -2 OR lifted > {ahead}, VALUES(lifted), GREATEST(lifted, VALUES(lifted))),
@@ -70,6 +71,9 @@ const sqliteMark = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER
 // replaced is a report that a merge replaces: its row is none, or it is not a fact yet.
 const replaced = `(at > {ahead} OR NOT (` + validReport + `))`
 
+// later says that what is written is the later report.
+const later = `(excluded.at, excluded.forced = excluded.at, excluded.expires) > (at, forced = at, expires)`
+
 var sqliteEngine = engine{
 	dir:       "schema/sqlite",
 	since:     18,
@@ -82,13 +86,13 @@ var sqliteEngine = engine{
 
 	mergeReport: `
 ON CONFLICT DO UPDATE SET
-  expires = CASE WHEN ` + replaced + ` OR (excluded.at, excluded.expires) > (at, expires) THEN excluded.expires ELSE expires END,
+  expires = CASE WHEN ` + replaced + ` OR ` + later + ` THEN excluded.expires ELSE expires END,
   at      = CASE WHEN ` + replaced + ` THEN excluded.at      ELSE MAX(at, excluded.at) END,
   forced  = CASE WHEN ` + replaced + ` THEN excluded.forced  ELSE MAX(forced, excluded.forced) END,
   longest = CASE WHEN ` + replaced + ` THEN excluded.longest ELSE MAX(longest, excluded.longest) END,
   lifted  = CASE WHEN lifted > {ahead} OR NOT (` + validReport + `) THEN excluded.lifted ELSE MAX(lifted, excluded.lifted) END,
   mark    = excluded.mark
-WHERE ` + replaced + ` OR lifted > {ahead} OR (excluded.at, excluded.expires) > (at, expires)
+WHERE ` + replaced + ` OR lifted > {ahead} OR ` + later + `
    OR excluded.forced > forced OR excluded.longest > longest OR excluded.lifted > lifted`,
 	mergeLift: `
 ON CONFLICT DO UPDATE SET at = excluded.at, mark = excluded.mark WHERE excluded.at > at OR at > {ahead}`,

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// modelActive is the merge rule in ten lines: of each (prefix, source, reason) the latest report stands, unless a lift
+// modelActive is the merge rule in ten lines: of each (prefix, source, reason) the latest report stands (of several at the
+// same time a forced one, and then the longest), unless a lift
 // that covers it is not earlier, or it has ended. It returns the prefixes banned, with whether each is forced.
 func modelActive(facts []Fact, now Time) []string {
 	var lines []string
@@ -18,7 +19,7 @@ func modelActive(facts []Fact, now Time) []string {
 		stands := !r.Lift && r.Expires() > now
 		for _, f := range facts {
 			same := !f.Lift && f.Prefix == r.Prefix && f.Source == r.Source && f.Reason == r.Reason
-			later := f.At > r.At || f.At == r.At && f.Expires() > r.Expires()
+			later := f.At > r.At || f.At == r.At && (f.Forced && !r.Forced || f.Forced == r.Forced && f.Expires() > r.Expires())
 			stands = stands && !(same && later) && !(f.Lift && f.covers(r.Prefix, r.Source, r.Reason) && f.At >= r.At)
 		}
 		if stands {

@@ -46,6 +46,12 @@ func (s *Store) Stamp(ctx context.Context, facts []Fact, at time.Time) error {
 	return nil
 }
 
+// bearing is a wider lift, or a report and the exact lift in its row.
+type bearing struct {
+	Fact
+	lifted Time
+}
+
 // ahead reads what facts are about, so far as it is not before now, and returns a function that tells the newest of it.
 // There is hardly ever any.
 func (s *Store) ahead(ctx context.Context, now Time, facts []Fact) (func(Fact) Time, error) {
@@ -63,37 +69,34 @@ func (s *Store) ahead(ctx context.Context, now Time, facts []Fact) (func(Fact) T
 	condition, a := exactly(prefixes)
 	or, args = append(or, condition), append(args, a...)
 	query := s.sane(`
-SELECT addr, len, source, reason, 0, at FROM lift WHERE at >= {now} AND ` + validLift + `
+SELECT addr, len, source, reason, 0, at, 1 FROM lift WHERE at >= {now} AND ` + validLift + `
 UNION ALL
-SELECT addr, len, source, reason, at, lifted FROM ` + reports + ` WHERE (at >= {now} OR lifted >= {now}) AND (` + strings.Join(or, " OR ") + `)`)
+SELECT addr, len, source, reason, at, lifted, 0 FROM ` + reports + `
+WHERE (at >= {now} OR lifted >= {now}) AND (` + strings.Join(or, " OR ") + `)`)
 
-	var rows []Report
-	var lifts []Fact
+	var rows []bearing
 	err := retry(ctx, func(ctx context.Context) error {
-		rows, lifts = nil, nil
+		rows = nil
 		return s.query(ctx, s.db, query, args, func(scan scanner) error {
 			var key rowKey
-			var at, lifted Time
-			if err := scan(&key.addr, &key.len, &key.source, &key.reason, &at, &lifted); err != nil {
-				return err
+			var r bearing
+			err := scan(&key.addr, &key.len, &key.source, &key.reason, &r.At, &r.lifted, &r.Lift)
+			r.Source, r.Reason = string(key.source), string(key.reason)
+			if p, senseless := key.prefix(); senseless == nil {
+				r.Prefix = p
+				rows = append(rows, r)
 			}
-			p, err := key.prefix()
-			if err != nil {
-				return nil // a row that makes no sense is about nothing
-			}
-			rows = append(rows, Report{Prefix: p, Source: string(key.source), Reason: string(key.reason), At: at})
-			lifts = append(lifts, Fact{Prefix: p, Source: string(key.source), Reason: string(key.reason), At: lifted})
-			return nil
+			return err
 		})
 	})
 	return func(f Fact) (newest Time) {
-		for i, r := range rows {
+		for _, r := range rows {
 			same := r.Prefix == f.Prefix && r.Source == f.Source && r.Reason == f.Reason
 			if same || f.Lift && f.covers(r.Prefix, r.Source, r.Reason) {
 				newest = max(newest, r.At)
 			}
-			if !f.Lift && lifts[i].covers(f.Prefix, f.Source, f.Reason) {
-				newest = max(newest, lifts[i].At)
+			if !f.Lift && (same || r.Lift && r.covers(f.Prefix, f.Source, f.Reason)) {
+				newest = max(newest, r.lifted)
 			}
 		}
 		return newest

@@ -31,14 +31,14 @@ const (
 	validEvent = `at BETWEEN 1 AND {ahead} AND (expires = 0 OR expires > at) AND forced BETWEEN 0 AND 1`
 )
 
-// reports are the valid rows of report, with 0 for a time that is not a fact yet.
+// reports are the valid rows of report, with 0 for a time that is not a fact yet: a row of which nothing is left is none.
 const reports = `(
   SELECT addr, len, source, reason, mark,
     CASE WHEN at     > {ahead} THEN 0 ELSE at      END AS at,
     CASE WHEN at     > {ahead} THEN 0 ELSE expires END AS expires,
     CASE WHEN at     > {ahead} THEN 0 ELSE forced  END AS forced,
     CASE WHEN lifted > {ahead} THEN 0 ELSE lifted  END AS lifted
-  FROM report WHERE ` + validReport + `) AS report`
+  FROM report WHERE ` + validReport + ` AND (at BETWEEN 1 AND {ahead} OR lifted BETWEEN 1 AND {ahead})) AS report`
 
 // active returns the condition for rows of report that are an active report. The tables of an older f2bc have an index that
 // lacks longest.
@@ -66,16 +66,17 @@ func (s *Store) sane(query string) string {
 // fragments are what the views and procedures of MySQL have in common with each other and with the statements here. In a
 // procedure ahead, clock, now_us, me and peer are variables.
 var fragments = map[string]string{
-	"session":      `SET time_zone = '+00:00', innodb_lock_wait_timeout = 2{causal};`, // no write waits longer for a lock
-	"now":          `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', clock)`,
+	"session": `SET time_zone = '+00:00', innodb_lock_wait_timeout = 2{causal};`, // no write waits longer for a lock
+	"now":     `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', clock)`,
+	// Not the variable: while a call waited for a lock, a time that was ahead when it began may have become an admin's unban.
+	"ahead":        `(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', SYSDATE(6)) + {max_ahead})`,
 	"max_ahead":    fmt.Sprint(maxAhead.Microseconds()),
 	"clock_slack":  fmt.Sprint(clockSlack.Microseconds()),
 	"valid":        validReport,
 	"clock":        `LEAST(UNIX_TIMESTAMP(SYSDATE(6)), UNIX_TIMESTAMP(SYSDATE(6) - INTERVAL 3 HOUR) + 10800)`,
-	"merge_report": unchanged + strings.ReplaceAll(strings.TrimPrefix(mysqlEngine.mergeReport, "\nON DUPLICATE KEY UPDATE"), "{ahead}", "ahead"),
+	"merge_report": unchanged + strings.TrimPrefix(mysqlEngine.mergeReport, "\nON DUPLICATE KEY UPDATE"),
 	"merge_lift": `ON DUPLICATE KEY UPDATE
-  mark = IF(at BETWEEN VALUES(at) AND ahead, mark, VALUES(mark)),` +
-		strings.ReplaceAll(strings.TrimPrefix(mysqlEngine.mergeLift, "\nON DUPLICATE KEY UPDATE"), "{ahead}", "ahead"),
+  mark = IF(at BETWEEN VALUES(at) AND {ahead}, mark, VALUES(mark)),` + strings.TrimPrefix(mysqlEngine.mergeLift, "\nON DUPLICATE KEY UPDATE"),
 	"merge_host": `ON DUPLICATE KEY UPDATE
   moved = IF(address = VALUES(address) AND mark > VALUES(mark) - INTERVAL 30 DAY, moved, VALUES(moved)), mark = VALUES(mark),` +
 		strings.TrimPrefix(mysqlEngine.replaceHost, "\nON DUPLICATE KEY UPDATE"),
@@ -91,11 +92,11 @@ var fragments = map[string]string{
 	// What a wider lift of one's own resets, which is hardly ever there: counting locks nothing.
 	"reset": `SELECT COUNT(*) INTO found FROM report WHERE {reset_rows};
     IF found > 0 THEN
-      UPDATE report SET at = IF(at > ahead, 0, at), expires = IF(at = 0, 0, expires), forced = IF(at = 0, 0, forced),
-        longest = IF(at = 0, 0, longest), lifted = IF(lifted > ahead, 0, lifted), mark = clock WHERE {reset_rows};
+      UPDATE report SET at = IF(at > {ahead}, 0, at), expires = IF(at = 0, 0, expires), forced = IF(at = 0, 0, forced),
+        longest = IF(at = 0, 0, longest), lifted = IF(lifted > {ahead}, 0, lifted), mark = clock WHERE {reset_rows};
     END IF;`,
 	"reset_rows": `source = me AND f_reason IN (reason, '') AND LENGTH(addr) = LENGTH(f_addr) AND len >= f_len
-      AND addr BETWEEN f_addr AND f_last AND (at > ahead OR lifted > ahead)`,
+      AND addr BETWEEN f_addr AND f_last AND (at > {ahead} OR lifted > {ahead}) AND {valid}`,
 
 	"facts": `(
     SELECT n, fact_addr, fact_len, fact_reason, LEAST(given, ahead) AS fact_at, bantime, fact_lift, {last fact_addr fact_len} AS fact_last,
@@ -108,9 +109,9 @@ var fragments = map[string]string{
     ) AS raw) AS fact`,
 }
 
-// unchanged keeps the mark of a row that a report or an exact lift does not change.
+// unchanged keeps the mark of a row that a report that is not forced or an exact lift does not change.
 const unchanged = `ON DUPLICATE KEY UPDATE
-  mark = IF(` + validReport + ` AND at <= ahead AND lifted <= ahead AND (VALUES(at), VALUES(expires)) <= (at, expires)
+  mark = IF(` + validReport + ` AND at <= {ahead} AND lifted <= {ahead} AND (VALUES(at), VALUES(at) = 0, VALUES(expires)) <= (at, forced = at, expires)
     AND VALUES(longest) <= longest AND VALUES(lifted) <= lifted, mark, VALUES(mark)),`
 
 // functions are fragments with arguments, $1 and $2.

@@ -129,7 +129,8 @@ func (s *Store) merge(ctx context.Context, tx *sql.Tx, prefix string, facts []Fa
 }
 
 // reset makes times that are not facts yet 0 in all rows that the wider lifts among facts cover: they would become facts
-// one day. There is hardly ever one, and looking for them locks nothing. The views do not show them.
+// one day. There is hardly ever one, and looking for them locks nothing. The views do not show them. A row that no fact makes
+// stays as it is: without such a time it might be one.
 func (s *Store) reset(ctx context.Context, tx *sql.Tx, prefix string, facts []Fact, ahead Time) error {
 	if prefix == ownViews {
 		return nil
@@ -137,7 +138,7 @@ func (s *Store) reset(ctx context.Context, tx *sql.Tx, prefix string, facts []Fa
 	wide := slices.DeleteFunc(slices.Clone(facts), func(f Fact) bool { return !f.Lift || f.exact() })
 	for batch := range slices.Chunk(wide, 200) {
 		where, args := liftedBy(batch)
-		later := fmt.Sprintf("(at > %d OR lifted > %[1]d) AND ", ahead)
+		later := fmt.Sprintf("(at > %d OR lifted > %[1]d) AND ", ahead) + validReport + " AND "
 		var found int
 		err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM report WHERE "+later+where, args...).Scan(&found)
 		if err == nil && found > 0 {

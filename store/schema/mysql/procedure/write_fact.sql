@@ -40,7 +40,7 @@ BEGIN
     IF happened = 0 THEN -- later than what it is about, so far as that is not before now
       SET f_at = GREATEST(f_at, LEAST(ahead, 1 + GREATEST(
         COALESCE((SELECT GREATEST(IF(at <= ahead, at, 0), IF(is_lift = 0 AND lifted <= ahead, lifted, 0)) FROM report
-          WHERE addr = f_addr AND len = f_len AND source = me AND reason = f_reason), 0),
+          WHERE addr = f_addr AND len = f_len AND source = me AND reason = f_reason AND {valid}), 0),
         COALESCE((SELECT MAX(at) FROM lift WHERE at BETWEEN now_us AND ahead AND is_lift = 0 AND source IN (me, '') AND reason IN (f_reason, '')
           AND LENGTH(addr) = LENGTH(f_addr) AND len <= f_len AND f_addr BETWEEN addr AND {last addr len}), 0))));
     END IF;
