@@ -134,6 +134,7 @@ func (s *sender) send(ctx context.Context, facts []store.Fact, at time.Time, che
 	if len(facts) == 0 {
 		return nil, nil
 	}
+	tried := time.Now()
 	if st := s.open(); st != nil {
 		given, err := st.Give(ctx, facts, at, check)
 		if err == nil {
@@ -149,12 +150,12 @@ func (s *sender) send(ctx context.Context, facts []store.Fact, at time.Time, che
 		}
 		s.failed(err)
 	}
-	return facts, s.keep(facts, at)
+	return facts, s.keep(facts, at, tried)
 }
 
-// keep puts facts into the outbox. A fact that has its time already may have reached the store, and keeps it. Those of
-// this host go out under the name that it has by then: a wrong name may be why they wait.
-func (s *sender) keep(facts []store.Fact, at time.Time) error {
+// keep puts facts into the outbox, which the store was first given at that moment. A fact that has its time already may have
+// reached the store, and keeps it. Those of this host go out under the name that it has by then: a wrong name may be why they wait.
+func (s *sender) keep(facts []store.Fact, at, tried time.Time) error {
 	for i := range facts {
 		if facts[i].Source == s.cfg.Source {
 			facts[i].Source = ""
@@ -169,7 +170,7 @@ func (s *sender) keep(facts []store.Fact, at time.Time) error {
 	}
 	if err == nil {
 		defer outbox.Close()
-		err = outbox.Add(ctx, facts, at)
+		err = outbox.AddTried(ctx, facts, at, tried)
 	}
 	if err != nil {
 		return fmt.Errorf("neither the store nor the outbox took %s: %w; %w", counted(len(facts), "fact", "facts"), s.away, err)

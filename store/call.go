@@ -89,8 +89,12 @@ func (s *Store) giveOne(ctx context.Context, f *Fact, at time.Time, check *Check
 		return err
 	})
 	if lost {
-		if at.IsZero() {
-			f.At, err = s.notAfter(ctx, made)
+		if !at.IsZero() {
+			return false, nil // it keeps the time that it has from at
+		}
+		known, err := s.notAfter(ctx, made)
+		if err == nil {
+			f.At = known
 		}
 		return false, err
 	}
@@ -108,8 +112,11 @@ func (s *Store) giveOne(ctx context.Context, f *Fact, at time.Time, check *Check
 func (s *Store) notAfter(ctx context.Context, local time.Time) (Time, error) {
 	asked := time.Now()
 	now, err := s.Now(ctx)
+	if err != nil {
+		return 0, err
+	}
 	// The store's clock is no later than this when the answer has come.
-	return now - Time(time.Since(asked).Microseconds()) - Time(time.Since(local).Microseconds()), err
+	return now - Time(time.Since(asked).Microseconds()) - Time(time.Since(local).Microseconds()), nil
 }
 
 // callFact returns the time that a fact was given, zero if the never-ban list must be asked first. Then it was not written.

@@ -79,9 +79,16 @@ func (o *Outbox) Close() error { return o.db.Close() }
 // Add keeps facts that the store could not be given, which happened at that time by the local clock, or now where at is
 // zero. When it returns without an error they survive a power cut. A fact without a source is this host's, whatever it is called when it is delivered.
 func (o *Outbox) Add(ctx context.Context, facts []Fact, at time.Time) error {
+	return o.AddTried(ctx, facts, at, time.Now())
+}
+
+// AddTried is Add for facts that the store was first given at that moment. It may have taken them, and others have said
+// something else since: so they are not later than that.
+func (o *Outbox) AddTried(ctx context.Context, facts []Fact, at, tried time.Time) error {
+	age := time.Since(tried)
 	boot, uptime := bootClock()
 	now := time.Now().UnixMicro()
-	made := now
+	made := now - age.Microseconds()
 	var after Time
 	if dated := !at.IsZero(); dated { // then it may well have been before what was taken, too
 		made = min(at.UnixMicro(), now)

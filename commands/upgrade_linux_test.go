@@ -1,0 +1,309 @@
+package commands
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"f2bc/store"
+	"f2bc/store/mariadbtest"
+	"f2bc/testdata/lab"
+)
+
+// oldCommit is the last one without procedures: its programs write through views.
+const oldCommit = "bb4f74959f22463ebf03104b950125827aee11c1"
+
+// oldProgram builds f2bc as it was then, from this repository's own history.
+func oldProgram(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	run := func(dir, name string, args ...string) error {
+		cmd := exec.Command(name, args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
+		}
+		return nil
+	}
+	git := []string{"-c", "safe.directory=*"} // in a container the checkout belongs to somebody else
+	if err := run("..", "git", append(git, "cat-file", "-e", oldCommit+"^{commit}")...); err != nil {
+		mariadbtest.Unavailable(t, fmt.Errorf("the older f2bc is built from the history: git fetch --unshallow, or fetch-depth: 0 in CI: %w", err))
+	}
+	for _, c := range [][]string{
+		append(append([]string{"..", "git"}, git...), "archive", "--format=tar", "--output="+filepath.Join(dir, "old.tar"), oldCommit),
+		{dir, "tar", "xf", "old.tar"},
+		{dir, "go", "build", "-buildvcs=false", "-o", "f2bc-old", "."},
+	} {
+		if err := run(c[0], c[1], c[2:]...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "f2bc-old")
+}
+
+// oldREADME is what the README of then said to run for each server.
+const oldREADME = `CREATE USER {account}@'%' IDENTIFIED BY 'sesame';
+GRANT SELECT ON {db}.* TO {account}@'%';
+GRANT INSERT, UPDATE ON {db}.own_report TO {account}@'%';
+GRANT INSERT, UPDATE ON {db}.own_lift TO {account}@'%';
+GRANT INSERT, UPDATE ON {db}.own_host TO {account}@'%';
+GRANT INSERT ON {db}.own_event TO {account}@'%';`
+
+// member is a host with one of the programs that it may run.
+type member struct {
+	*lab.Host
+	t       *testing.T
+	program string
+}
+
+func (m member) try(stdin string, args ...string) (stdout, stderr string, code int) {
+	cmd := m.Command(m.program, append([]string{"--config", m.Path("f2bc.toml")}, args...)...)
+	var out, errs strings.Builder
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+	m.Start(cmd)
+	cmd.Wait() // the exit code says it
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// usual are notes that have nothing to do with what is tested here.
+var usual = []string{"was made by a newer f2bc", "a blackhole route stops the answers only", `not shielded: the database knows this host as "localhost"`}
+
+// run wants an exit code of 0, and that nothing else is said.
+func (m member) run(args ...string) string {
+	m.t.Helper()
+	stdout, stderr, code := m.try("", args...)
+	for line := range strings.Lines(stderr) {
+		if slices.ContainsFunc(usual, func(note string) bool { return strings.Contains(line, note) }) {
+			stderr = strings.Replace(stderr, line, "", 1)
+		}
+	}
+	if code != 0 || stderr != "" {
+		m.t.Errorf("%s %s: exit code %d: %s", filepath.Base(m.program), strings.Join(args, " "), code, stderr)
+	}
+	return stdout
+}
+
+// look is all that is to be seen of a store.
+func (m member) look() string {
+	m.t.Helper()
+	return m.run("list", "--format", "json") + m.run("export") + m.run("list", "--history", "--format", "csv") + m.run("allow", "list")
+}
+
+// upgrade is a fleet of which some run the older program and some the newer.
+type upgrade struct {
+	t                *testing.T
+	db               *mariadbtest.Server
+	database         string
+	old, hub         member // the owner's, of each
+	old1, new1, new2 member // web1 runs both, web2 the newer one
+	old2             member
+}
+
+func newUpgrade(t *testing.T) *upgrade {
+	t.Helper()
+	u := &upgrade{t: t, db: startMariaDB(t)}
+	u.database = u.db.Database(t)
+	old := oldProgram(t)
+	pair := func(name, account string) (member, member) {
+		h := newLabHost(t, name)
+		u.configure(h, account)
+		return member{h, t, old}, member{h, t, lab.Program}
+	}
+	u.db.Exec(t, "CREATE USER f2bc_owner@'%' IDENTIFIED BY 'sesame'; GRANT ALL PRIVILEGES ON "+u.database+".* TO f2bc_owner@'%'")
+	u.old, u.hub = pair("hub", "f2bc_owner")
+	u.old1, u.new1 = pair("web1", "web1")
+	u.old2, u.new2 = pair("web2", "web2")
+	u.old.run("init")
+	for _, account := range []string{"web1", "web2"} {
+		u.db.Exec(t, strings.NewReplacer("{db}", u.database, "{account}", account).Replace(oldREADME))
+	}
+	return u
+}
+
+func (u *upgrade) configure(h *lab.Host, account string) {
+	h.Configure("mysql://"+account+"@/"+u.database+"?socket="+u.db.Socket(), "sesame")
+}
+
+// agree wants both programs to see the same, and returns it.
+func (u *upgrade) agree(when string) string {
+	u.t.Helper()
+	old, new := u.old.look(), u.hub.look()
+	if old != new {
+		u.t.Errorf("%s the older program sees\n%s, the newer\n%s", when, old, new)
+	}
+	return new
+}
+
+func (u *upgrade) meta(name string) (value string) {
+	u.t.Helper()
+	if err := u.db.Open(u.t, u.database).QueryRow("SELECT value FROM meta WHERE name = ?", name).Scan(&value); err != nil {
+		u.t.Fatal(err)
+	}
+	return value
+}
+
+// TestUpgrade: programs of both ages use the tables of either age, also at once, and see the same.
+func TestUpgrade(t *testing.T) {
+	u := newUpgrade(t)
+	u.old1.run("ban", "--reason", "sshd", "203.0.113.1", "203.0.113.2", "203.0.113.3")
+	u.old1.run("ban", "--reason", "nginx", "--bantime", "24h", "203.0.113.1", "2001:db8::/64")
+	u.old2.run("ban", "--reason", "sshd", "203.0.113.2", "198.51.100.9")
+	u.old1.run("unban", "--own", "--reason", "sshd", "203.0.113.3")
+	u.old1.run("unban", "--own", "2001:db8::/64")
+	u.old.run("ban", "--force", "--reason", "lan", "192.168.7.0/24")
+	u.old.run("unban", "198.51.100.0/25")
+	u.old.run("allow", "add", "192.0.2.7", "203.0.113.2")
+	u.old1.run("sync-routes")
+	u.old2.run("sync-routes")
+	before := u.agree("before:")
+	wantText(t, before, "\n192.168.7.0/24\n203.0.113.1\n", `"203.0.113.2"`)
+
+	// The newer program comes before its init does.
+	u.new1.run("ban", "203.0.113.4")
+	u.new1.run("ban", "--reason", "sshd", "--bantime", "600", "--at", fmt.Sprint(time.Now().Unix()), "203.0.113.5")
+	u.new1.run("ban", "203.0.113.6", "203.0.113.7")
+	u.new1.run("unban", "--own", "203.0.113.6")
+	u.new1.run("unban", "--own", "--reason", "manual", "203.0.113.7")
+	u.hub.run("ban", "203.0.113.8")
+	u.hub.run("unban", "203.0.113.8")
+	u.hub.run("allow", "add", "192.0.2.8")
+	u.new1.run("list", "203.0.113.4")
+	u.new1.run("sync-routes")
+	u.new1.run("sync-routes", "--check")
+	u.new1.run("status")
+	u.hub.run("prune")
+	wantText(t, u.hub.run("host", "list"), "web1", "web2")
+	if _, stderr, code := u.hub.try("", "host", "remove", "web2"); code != 1 || !strings.Contains(stderr, "run f2bc init") {
+		t.Errorf("host remove with old tables: %d %s", code, stderr)
+	}
+	before = u.agree("with the older tables:")
+	wantText(t, before, "\n203.0.113.1\n203.0.113.4/31\n")
+	if n := strings.Count(before, "web1@localhost"); n != 13 {
+		t.Errorf("%d events of web1 in\n%s", n, before)
+	}
+
+	for range 2 {
+		u.hub.run("init")
+		if after := u.agree("after init:"); after != before {
+			t.Errorf("init changed\n%s to\n%s", before, after)
+		}
+	}
+	if u.meta("min_binary") != "1" || u.meta("procedures") != "yes" {
+		t.Errorf("min_binary %s, procedures %s", u.meta("min_binary"), u.meta("procedures"))
+	}
+	u.together()
+	u.after()
+}
+
+// together has programs of both ages write at once, with the grants of either age.
+func (u *upgrade) together() {
+	accounts, err := store.NewAccounts(u.database, "web2")
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	u.db.Exec(u.t, store.PasswordPlace.ReplaceAllString(accounts.Server+accounts.Revoke, "'sesame'"))
+	var group sync.WaitGroup
+	want := map[string]map[string]bool{} // reason: address
+	facts := 0
+	for i, m := range []member{u.old1, u.new1, u.new2, u.old, u.hub} {
+		reason := fmt.Sprint("writer", i)
+		banned := map[string]bool{}
+		want[reason] = banned
+		const rounds = 5
+		facts += rounds * 14
+		group.Go(func() {
+			for round := range rounds {
+				var list strings.Builder
+				for n := range 10 {
+					addr := fmt.Sprintf("198.51.100.%d", 10*round+n)
+					fmt.Fprintln(&list, addr)
+					banned[addr] = n > 3
+				}
+				one := fmt.Sprintf("2001:db8::%d", round+1)
+				banned[one] = true
+				for _, args := range [][]string{
+					{list.String(), "ban", "--reason", reason, "-"},
+					{"", "ban", "--reason", reason, one},
+					{"", "unban", "--own", "--reason", reason, fmt.Sprintf("198.51.100.%d", 10*round), fmt.Sprintf("198.51.100.%d", 10*round+1)},
+					{"", "unban", "--own", "--reason", reason, fmt.Sprintf("198.51.100.%d/31", 10*round+2)},
+				} {
+					if _, stderr, code := m.try(args[0], args[1:]...); code != 0 {
+						u.t.Errorf("%s: %q: exit code %d: %s", reason, args, code, stderr)
+					}
+				}
+			}
+		})
+	}
+	for _, m := range []member{u.old1, u.new2} { // as cron does
+		group.Go(func() {
+			for range 5 {
+				for _, args := range [][]string{{"sync-routes"}, {"export", "--output", m.Path("list")}} {
+					if _, stderr, code := m.try("", args...); code != 0 {
+						u.t.Errorf("%q: exit code %d: %s", args, code, stderr)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+	for _, m := range []member{u.old1, u.new1, u.new2, u.old, u.hub} { // on a busy machine some may wait
+		if _, stderr, code := m.try("", "list"); code != 0 || strings.Contains(stderr, "set aside") {
+			u.t.Errorf("list: exit code %d: %s", code, stderr)
+		}
+	}
+	all := u.agree("after all have written at once:")
+	for reason, banned := range want {
+		var addrs []string
+		for addr, is := range banned {
+			if is {
+				addrs = append(addrs, addr)
+			}
+		}
+		slices.Sort(addrs)
+		for _, m := range []member{u.old, u.hub} {
+			var got []string
+			for _, line := range strings.Split(strings.TrimSpace(m.run("list", "--reason", reason, "--format", "csv")), "\n")[1:] {
+				addr, _, _ := strings.Cut(line, ",")
+				got = append(got, addr)
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, addrs) {
+				u.t.Errorf("%s: list %v, want %v", reason, got, addrs)
+			}
+		}
+	}
+	if n := strings.Count(all, ",writer"); n != facts {
+		u.t.Errorf("%d events, want %d", n, facts)
+	}
+}
+
+// after: each program takes what the other wrote for its own.
+func (u *upgrade) after() {
+	u.old.run("unban", "198.51.100.0/24")
+	u.new2.run("ban", "--reason", "again", "198.51.100.20")
+	u.old1.run("ban", "--reason", "again", "198.51.100.21")
+	wantText(u.t, u.agree("after an unban by the older:"), "\n192.168.7.0/24\n198.51.100.20/31\n203.0.113.1\n")
+	u.hub.run("unban", "198.51.100.21")
+	u.new2.run("unban", "--own", "--reason", "again", "198.51.100.20")
+	if all := u.agree("after an unban by the newer:"); strings.Contains(all, "\n198.51.100.") {
+		u.t.Errorf("banned:\n%s", all)
+	}
+	for _, m := range []member{u.old1, u.old2, u.new1, u.new2} {
+		if m.program == u.old2.program && m.Host == u.old2.Host {
+			continue // its account has no rights that it knows
+		}
+		m.run("sync-routes")
+		m.run("sync-routes", "--check")
+	}
+	u.old1.run("status")
+	if u.meta("min_binary") != "1" {
+		u.t.Errorf("min_binary %s", u.meta("min_binary"))
+	}
+}
