@@ -20,6 +20,8 @@ type engine struct {
 	// What follows the VALUES of an insert, to merge with the row that is there.
 	mergeReport, mergeLift, mergeAllow, mergeSource, replaceHost string
 
+	deleteSome string // deletes rows of {table} with that {key} that {where} is true of, at most as many as its last parameter
+
 	reset string // sets the times of a row of report that are not facts yet to 0
 
 	insertNew string // begins an insert that leaves rows alone that are there: it needs no right to change them
@@ -59,6 +61,8 @@ ON DUPLICATE KEY UPDATE blocked = GREATEST(blocked, VALUES(blocked)), released =
 ON DUPLICATE KEY UPDATE
   version = VALUES(version), at = VALUES(at), wanted = VALUES(wanted), installed = VALUES(installed),
   mode = VALUES(mode), error = VALUES(error), address = VALUES(address)`,
+
+	deleteSome: "DELETE FROM {table} WHERE {where} LIMIT ?",
 
 	reset: "at = IF(at > {ahead}, 0, at), expires = IF(at = 0, 0, expires), forced = IF(at = 0, 0, forced), " +
 		"longest = IF(at = 0, 0, longest), lifted = IF(lifted > {ahead}, 0, lifted)",
@@ -106,6 +110,8 @@ ON CONFLICT DO UPDATE SET
 ON CONFLICT DO UPDATE SET
   version = excluded.version, at = excluded.at, wanted = excluded.wanted, installed = excluded.installed,
   mode = excluded.mode, error = excluded.error, address = excluded.address, mark = excluded.mark`,
+
+	deleteSome: "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {where} LIMIT ?)",
 
 	reset: "at = iif(at > {ahead}, 0, at), expires = iif(at > {ahead}, 0, expires), forced = iif(at > {ahead}, 0, forced), " +
 		"longest = iif(at > {ahead}, 0, longest), lifted = iif(lifted > {ahead}, 0, lifted), mark = " + sqliteMark,

@@ -2,13 +2,16 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 )
 
 // Kept is how long events, and reports after their end, are kept.
 const Kept = 90 * 24 * time.Hour
+
+// pruneBatch is how many rows one statement deletes: few enough that none takes long, however many are of the same moment.
+const pruneBatch = 5000
 
 // Pruned counts the rows that Prune deleted.
 type Pruned struct{ Events, Reports int64 }
@@ -19,11 +22,10 @@ type Pruned struct{ Events, Reports int64 }
 // back for a restored one.
 func (s *Store) Prune(ctx context.Context) (p Pruned, err error) {
 	before := s.clock.now().Add(-Kept)
-	p.Events, err = s.pruneBy(ctx, "at", "DELETE FROM event WHERE at >= ? AND at < ?", "event", before)
+	p.Events, err = s.deleteSome(ctx, "event", "addr, len, at, source, reason, expires, forced", "at < ?", before)
 	if err == nil {
-		p.Reports, err = s.pruneBy(ctx, "expires", `
-DELETE FROM report WHERE expires >= ? AND expires < ? AND longest < ? AND lifted = 0
-  AND mark < (SELECT newest FROM (SELECT MAX(mark) AS newest FROM report) AS marks)`, "report", before)
+		p.Reports, err = s.deleteSome(ctx, "report", "addr, len, source, reason", `expires < ? AND longest < ? AND lifted = 0
+  AND mark < (SELECT newest FROM (SELECT MAX(mark) AS newest FROM report) AS marks)`, before, before)
 	}
 	if err != nil {
 		err = fmt.Errorf("prune %v: %w", s.dsn, err)
@@ -31,33 +33,20 @@ DELETE FROM report WHERE expires >= ? AND expires < ? AND longest < ? AND lifted
 	return p, err
 }
 
-// pruneBy runs statement for one slice of an hour after the other up to before, so that no transaction grows large.
-func (s *Store) pruneBy(ctx context.Context, column, statement, table string, before Time) (deleted int64, err error) {
-	for from := Time(0); ; {
-		var first sql.NullInt64
+// deleteSome deletes the rows of a table that a condition is true of, some at a time until none is left.
+func (s *Store) deleteSome(ctx context.Context, table, key, where string, args ...any) (deleted int64, err error) {
+	statement := strings.NewReplacer("{table}", table, "{key}", key, "{where}", where).Replace(s.engine.deleteSome)
+	for {
+		var n int64
 		err := retry(ctx, func(ctx context.Context) error {
-			query := "SELECT MIN(" + column + ") FROM " + table + " WHERE " + column + " >= ? AND " + column + " < ?"
-			return s.db.QueryRowContext(ctx, query, from, before).Scan(&first)
-		})
-		if err != nil || !first.Valid {
-			return deleted, err
-		}
-		to := min(Time(first.Int64).Add(time.Hour), before)
-		args := []any{first.Int64, to, before}
-		if table == "event" {
-			args = args[:2]
-		}
-		err = retry(ctx, func(ctx context.Context) error {
-			result, err := s.db.ExecContext(ctx, statement, args...)
+			result, err := s.db.ExecContext(ctx, statement, append(append([]any{}, args...), pruneBatch)...)
 			if err == nil {
-				n, _ := result.RowsAffected()
-				deleted += n
+				n, err = result.RowsAffected()
 			}
 			return err
 		})
-		if err != nil {
+		if deleted += n; err != nil || n < pruneBatch {
 			return deleted, err
 		}
-		from = to
 	}
 }

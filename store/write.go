@@ -202,10 +202,13 @@ func exactly(prefixes []netip.Prefix) (condition string, args []any) {
 	for _, p := range prefixes {
 		byLen[p.Bits()] = append(byLen[p.Bits()], p.Addr().AsSlice())
 	}
-	or := []string{"1 = 0"}
+	var or []string // not with 1 = 0 before it: SQLite would scan the table
 	for bits, addrs := range byLen {
 		or = append(or, "len = ? AND addr IN (?"+strings.Repeat(", ?", len(addrs)-1)+")")
 		args = append(append(args, int64(bits)), addrs...)
+	}
+	if or == nil {
+		return "1 = 0", nil
 	}
 	return "(" + strings.Join(or, " OR ") + ")", args
 }
