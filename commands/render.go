@@ -51,7 +51,7 @@ func render(w io.Writer, layout string, columns []string, rows iter.Seq[row]) er
 	for r := range rows {
 		cells := make([]string, len(r))
 		for i, cell := range r {
-			cells[i] = printable(forPeople(cell))
+			cells[i] = isolated(printable(forPeople(cell)))
 		}
 		fmt.Fprintln(t, strings.Join(cells, "\t"))
 	}
@@ -64,12 +64,38 @@ func renderCSV(w io.Writer, columns []string, rows iter.Seq[row]) error {
 	for r := range rows {
 		cells := make([]string, len(r))
 		for i, cell := range r {
-			cells[i] = printable(forPrograms(cell))
+			cells[i] = noFormula(cell, printable(forPrograms(cell)))
 		}
 		out.Write(cells)
 	}
 	out.Flush()
 	return out.Error()
+}
+
+// noFormula puts a quote before a text that a spreadsheet would take for a formula.
+func noFormula(cell any, text string) string {
+	switch cell.(type) {
+	case string, []string, anyName:
+		if text != "" && strings.ContainsRune("=+-@", rune(text[0])) {
+			return "'" + text
+		}
+	}
+	return text
+}
+
+// isolated keeps a text that is written from right to left from turning what stands beside it in a line round.
+func isolated(text string) string {
+	if !strings.ContainsFunc(text, isRightToLeft) {
+		return text
+	}
+	const firstStrongIsolate, popDirectionalIsolate = "\u2068", "\u2069"
+	return firstStrongIsolate + text + popDirectionalIsolate
+}
+
+// isRightToLeft reports whether r is in one of the ranges that Unicode keeps for scripts that are written so (UAX #9).
+func isRightToLeft(r rune) bool {
+	return r >= 0x0590 && r <= 0x08ff || r >= 0xfb1d && r <= 0xfdff || r >= 0xfe70 && r <= 0xfeff || r >= 0x10800 && r <= 0x10fff ||
+		r >= 0x1e800 && r <= 0x1efff
 }
 
 func renderJSON(w io.Writer, columns []string, rows iter.Seq[row]) error {

@@ -140,6 +140,9 @@ func (p *process) unban(ctx context.Context, cfg *config, o unbanOptions) error 
 		return u.batch(ctx, inputs)
 	})
 	if err == nil && u.st != nil {
+		if u.selectedBans > 0 {
+			p.out.say("lifted %s%s", counted(u.selectedBans, "ban", "bans"), u.scope())
+		}
 		if err = u.readBack(ctx); err != nil {
 			return fmt.Errorf("unbanned, but what is left could not be read: %w", err)
 		}
@@ -163,7 +166,11 @@ type unbanner struct {
 	st     *store.Store
 	lifted []netip.Prefix // to be read back
 	done   int
-	left   int // reports that were to be lifted and still ban
+
+	selectedBans int // lifted of one source or reason
+	others       int // bans left that were not to be lifted
+
+	left int // reports that were to be lifted and still ban
 }
 
 func (u *unbanner) facts(inputs []input) []store.Fact {
@@ -183,12 +190,36 @@ func (u *unbanner) batch(ctx context.Context, inputs []input) error {
 	if err := u.st.Stamp(ctx, facts, time.Time{}); err != nil {
 		return err
 	}
+	selected, err := u.count(ctx, inputs)
+	if err != nil {
+		return err
+	}
 	if err := u.st.Write(ctx, facts); err != nil {
 		return err
 	}
+	u.selectedBans += selected
 	u.p.noteTaken(u.cfg, u.st, facts)
 	u.done += len(facts)
 	return nil
+}
+
+// count returns how many bans a lift of one source or reason is about, in one look through the list.
+func (u *unbanner) count(ctx context.Context, inputs []input) (int, error) {
+	if u.o.source == "" && u.o.reason == "" {
+		return 0, nil
+	}
+	var lifted aggregate.Set
+	for _, in := range inputs {
+		lifted.Add(in.Prefix)
+	}
+	found := map[netip.Prefix]bool{}
+	err := u.st.Bans(ctx, store.Filter{Source: u.o.source, Reason: u.o.reason}, func(p netip.Prefix, _ bool) {
+		inside := func(in input) bool { return in.Prefix.Bits() <= p.Bits() && in.Prefix.Contains(p.Addr()) }
+		if lifted.Overlaps(p) && slices.ContainsFunc(inputs, inside) {
+			found[p] = true
+		}
+	})
+	return len(found), err
 }
 
 // nameUnbanned names the prefixes without anything to lift: probably mistyped. They are lifted all the same, which
@@ -257,6 +288,9 @@ func (u *unbanner) readBack(ctx context.Context) error {
 			}
 		}
 	}
+	if more := u.others - maxNamed; more > 0 {
+		u.p.out.say("%s, which were not to be lifted", counted(more, "more ban stays", "more bans stay"))
+	}
 	return nil
 }
 
@@ -270,6 +304,8 @@ func (u *unbanner) nameBanned(prefix netip.Prefix, r store.Report) {
 	case r.Prefix.Bits() < prefix.Bits():
 		u.p.out.say("%s is still covered by the ban of %s by %s; to lift that too: f2bc unban %s", bare(prefix), r.Prefix, by, r.Prefix)
 	default:
-		u.p.out.say("%s is still banned by %s, which was not to be lifted", bare(r.Prefix), by)
+		if u.others++; u.others <= maxNamed {
+			u.p.out.say("%s is still banned by %s, which was not to be lifted", bare(r.Prefix), by)
+		}
 	}
 }
