@@ -51,7 +51,7 @@ func newFail2ban(t *testing.T) *fail2ban {
 	f.write("auth.log", "")
 	f.write("fail2ban.conf", "[Definition]\nloglevel = INFO\nlogtarget = STDOUT\nsyslogsocket = auto\n"+
 		f.expand("socket = DIR/socket\npidfile = DIR/pid\ndbfile = DIR/fail2ban.sqlite3\n")+"dbpurgeage = 1d\ndbmaxmatches = 10\n")
-	f.write("filter.d/demo.conf", "[Definition]\nfailregex = ^\\s*<F-JAIL>%(jail)s</F-JAIL> failure from <ADDR>$\n")
+	f.write("filter.d/demo.conf", "[Definition]\nfailregex = ^\\s*<F-JAIL>%(jail)s</F-JAIL> failure from (?:<ADDR>|<F-ID>-</F-ID>)$\n")
 	jail := "[DEFAULT]\nbackend = polling\nusedns = no\nmaxretry = 1\nfindtime = 600\nignoreself = false\n" +
 		f.expand("logpath = DIR/auth.log\naction = f2bc[f2bc=\"DIR/f2bc\"]\n")
 	for name, options := range map[string]string{
@@ -59,6 +59,7 @@ func newFail2ban(t *testing.T) *fail2ban {
 		"brief": "bantime = 2\n",
 		"more":  "bantime = 2\nbantime.increment = true\nbantime.factor = 1000\n",
 		"ever":  "bantime = -1\n",
+		"any":   "bantime = 3600\n",
 	} {
 		jail += fmt.Sprintf("[%s]\nenabled = true\nfilter = demo[jail=%s]\n%s", name, name, options)
 	}
@@ -108,6 +109,9 @@ func (f *fail2ban) start() {
 	defer log.Close()
 	f.server = exec.Command("fail2ban-server", "-f", "-c", f.dir, "start")
 	f.server.Env, f.server.Stdout, f.server.Stderr = f.env(), log, log
+	if _, err := f.server.StdinPipe(); err != nil { // nobody writes to it, and it does not end
+		f.t.Fatal(err)
+	}
 	if err := f.server.Start(); err != nil {
 		f.t.Fatal(err)
 	}
@@ -115,7 +119,7 @@ func (f *fail2ban) start() {
 	f.t.Cleanup(func() { server.Process.Kill(); server.Wait() })
 	f.wait("fail2ban to start all jails", func() bool {
 		out, err := f.client("status").CombinedOutput()
-		return err == nil && bytes.Contains(out, []byte("Number of jail:\t4"))
+		return err == nil && bytes.Contains(out, []byte("Number of jail:\t5"))
 	})
 }
 
@@ -254,6 +258,15 @@ func TestFail2ban(t *testing.T) {
 		f.attack("more", "203.0.113.9")
 		f.wait("the longer ban", func() bool { ban := f.ban("203.0.113.9"); return ban != nil && lasts(t, ban) > time.Hour })
 	})
+	t.Run("a ticket that is a dash reads nothing", func(t *testing.T) {
+		f.attack("any", "-")
+		f.waitLog("[any] Ban -")
+		if out, err := f.client("set", "any", "unbanip", "-").CombinedOutput(); err != nil { // waits for the ban
+			t.Fatalf("unbanip: %v\n%s", err, out)
+		}
+		f.attack("any", "203.0.113.10")
+		f.wait("the ban after it", func() bool { return f.ban("203.0.113.10") != nil })
+	})
 	t.Run("a restart changes nothing", func(t *testing.T) {
 		before := f.f2bc("list", "--history", "--format", "csv")
 		f.stop()
@@ -269,5 +282,36 @@ func TestFail2ban(t *testing.T) {
 	})
 	if strings.Contains(f.log(), "ERROR") {
 		t.Errorf("fail2ban logged errors:\n%s", f.log())
+	}
+}
+
+// TestFail2banCommands runs the printed commands in a shell, with a ticket that is a dash and a standard input that does
+// not end: they return at once.
+func TestFail2banCommands(t *testing.T) {
+	f := newFail2ban(t)
+	commands := 0
+	for line := range strings.Lines(f.f2bc("setup", "fail2ban")) {
+		name, command, _ := strings.Cut(strings.TrimSpace(line), " = ")
+		if !strings.HasPrefix(name, "action") || !strings.Contains(command, "<f2bc>") {
+			continue
+		}
+		commands++
+		command = strings.NewReplacer("<f2bc>", f.program, "<f2bc_config>", filepath.Join(f.dir, "f2bc.toml"), "<f2bc_args>", "",
+			"<name>", "demo", "<time>", fmt.Sprint(time.Now().Unix()), "<bantime>", "600", "<ip>", "-").Replace(command)
+		cmd := exec.Command("sh", "-c", command)
+		cmd.Env, cmd.WaitDelay = f.env(), time.Second
+		if _, err := cmd.StdinPipe(); err != nil {
+			t.Fatal(err)
+		}
+		late := time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() }) // fail2ban's own limit
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", name, err, out)
+		}
+		if !late.Stop() {
+			t.Errorf("%s waits for standard input", name)
+		}
+	}
+	if commands != 3 {
+		t.Errorf("%d commands", commands)
 	}
 }

@@ -15,7 +15,8 @@ import (
 //   - norestored spares it a call for every ticket that it restores at start;
 //   - an actioncheck that fails leads to a repair and to all bans once more, so there is none;
 //   - <ip> may be any text in jails that ban something else, and fail2ban guards against all but blanks and a leading
-//     dash: hence the quotes and the --;
+//     dash: hence the quotes and the --; a lone dash is f2bc's standard input, and fail2ban's own may never end, while
+//     its lock is held: hence /dev/null;
 //   - timeout works in [Init] only.
 const fail2banAction = `# Printed by f2bc setup fail2ban; save it as /etc/fail2ban/action.d/f2bc.conf and add it to a jail's actions:
 #
@@ -33,9 +34,9 @@ actioncheck =
 actionflush = true
 norestored = 1
 
-actionban = "<f2bc>" --config "<f2bc_config>" <f2bc_args> ban --reason "<name>" --at "<time>" --bantime <bantime> -- "<ip>" || [ $? -eq 3 ]
-actionprolong = "<f2bc>" --config "<f2bc_config>" <f2bc_args> ban --reason "<name>" --at "<time>" --bantime <bantime> -- "<ip>" || [ $? -eq 3 ]
-actionunban = "<f2bc>" --config "<f2bc_config>" <f2bc_args> unban --own --reason "<name>" --at "<time>" --bantime <bantime> -- "<ip>"
+actionban = "<f2bc>" --config "<f2bc_config>" <f2bc_args> ban --reason "<name>" --at "<time>" --bantime <bantime> -- "<ip>" </dev/null || [ $? -eq 3 ]
+actionprolong = "<f2bc>" --config "<f2bc_config>" <f2bc_args> ban --reason "<name>" --at "<time>" --bantime <bantime> -- "<ip>" </dev/null || [ $? -eq 3 ]
+actionunban = "<f2bc>" --config "<f2bc_config>" <f2bc_args> unban --own --reason "<name>" --at "<time>" --bantime <bantime> -- "<ip>" </dev/null
 
 [Init]
 f2bc = PROGRAM
