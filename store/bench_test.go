@@ -134,3 +134,30 @@ func BenchmarkCompareWrite(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkCompareWatch counts what a watcher receives in the minute after it has taken up a burst, 60 polls. None of
+// them comes so late that it would ask for less.
+func BenchmarkCompareWatch(b *testing.B) {
+	server := mariadbtest.New(b)
+	check(b, server.Start())
+	name := server.Database(b)
+	s := initStore(b, Options{DSN: server.DSN(name)})
+	w := newWire(b, fmt.Sprint("127.0.0.1:", server.Port))
+	check(b, s.Write(context.Background(), manyBans(50_000)))
+	live := initStore(b, Options{DSN: fmt.Sprintf("mysql://root@127.0.0.1:%d/%s", w.port(), name)}).Live()
+	polls := func(n int) int64 {
+		before := w.answered.Load()
+		for range n {
+			refresh(b, live)
+		}
+		return w.answered.Load() - before
+	}
+	polls(1)
+	live.moved = live.moved.Add(-time.Hour)
+	idle := polls(60)
+	check(b, s.Write(context.Background(), manyBans(56_000)[50_000:]))
+	burst := polls(1)
+	quiet := polls(60)
+	bench.Print("a watcher of 56,000 bans, 60 polls after a burst of 6,000 of them: f2bc %d bytes, idle %d bytes, ratio %.3g (goal: 2); taking up the burst took %d bytes",
+		quiet, idle, float64(quiet)/float64(idle), burst)
+}

@@ -73,7 +73,10 @@ func TestLiveWindow(t *testing.T) {
 		check(t, err)
 		refresh(t, live)
 		wantWhole(t, live)
-		a, err := live.ask(t.Context(), s.db, live.mark, live.mark-markSlack.Microseconds(), func(change) {})
+		conn, err := s.db.Conn(t.Context())
+		check(t, err)
+		defer conn.Close()
+		a, err := live.ask(t.Context(), conn, live.mark, live.mark-markSlack.Microseconds(), func(change) {})
 		check(t, err)
 		if !a.agrees(live.seen) {
 			t.Error("after a row was deleted all rows of the window are asked for again and again")
