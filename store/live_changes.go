@@ -7,7 +7,6 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"hash/maphash"
-	"maps"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -21,8 +20,8 @@ const markSlack = 10 * time.Second
 // markModulus keeps sums of marks small: SQLite fails where 6,000 marks exceed 63 bits.
 const markModulus = 1_000_000_000
 
-// marked are the tables with marks that a Live follows: the columns that tell their rows apart, for which the index of
-// the marks is enough, and what else is needed of a row.
+// marked are the tables that a Live follows by their marks, with the columns that tell rows apart, which the index of the
+// marks has too, and the time where that is needed.
 var marked = []struct{ table, key, at string }{
 	{"report", "addr, len, source, reason", "0"},
 	{"lift", "addr, len, source, reason", "at"},
@@ -68,10 +67,10 @@ func (l *Live) ask(ctx context.Context, conn *sql.Conn, since, window int64, eac
 	var parts []string
 	var args []any
 	for _, t := range marked {
+		from := " FROM " + t.table + " WHERE " + after
 		parts = append(parts,
-			"SELECT '"+t.table+"', "+t.key+", "+t.at+", "+mark+" FROM "+t.table+" WHERE "+after,
-			"SELECT 'window', '', COUNT(*), '', '', 0, CAST(COALESCE(SUM("+mark+" % "+fmt.Sprint(markModulus)+"), 0) AS SIGNED)"+
-				" FROM "+t.table+" WHERE "+after)
+			"SELECT '"+t.table+"', "+t.key+", "+t.at+", "+mark+from,
+			"SELECT 'window', '', COUNT(*), '', '', 0, COALESCE(SUM("+mark+" % "+fmt.Sprint(markModulus)+"), 0)"+from)
 		args = append(args, since, window)
 	}
 	parts = append(parts,
@@ -122,12 +121,11 @@ func intOf(v driver.Value) int64 {
 func (l *Live) readChanges(ctx context.Context) (prefixes map[netip.Prefix]bool, allows bool, err error) {
 	window := l.mark - markSlack.Microseconds()
 	if time.Since(l.moved) > 2*markSlack {
-		window = l.mark // whatever is late is here, and what is new gets a later mark
+		window = l.mark // what could commit late has done so, and what is written now gets a later mark
 	}
-	maps.DeleteFunc(l.seen, func(_ uint64, mark int64) bool { return mark <= window })
-	a, seen, changes, err := l.since(ctx, l.mark, window, l.seen)
+	a, seen, changes, err := l.after(ctx, l.mark, window, l.seen)
 	if err == nil && !a.agrees(seen) {
-		a, seen, changes, err = l.since(ctx, window, window, map[uint64]int64{})
+		a, seen, changes, err = l.after(ctx, window, window, nil)
 	}
 	if err != nil {
 		return nil, false, err
@@ -143,12 +141,13 @@ func (l *Live) readChanges(ctx context.Context) (prefixes map[netip.Prefix]bool,
 		l.read = time.Time{} // rows are gone, so marks no longer tell what changed
 	}
 	l.seen, l.mark = seen, a.newest
-	prefixes, allows = l.concerned(changes)
+	prefixes, allows = l.affected(changes)
 	return prefixes, allows, nil
 }
 
-// since asks for the rows after a mark. It returns those that are new, and the marks of these and of the known rows.
-func (l *Live) since(ctx context.Context, since, window int64, known map[uint64]int64) (
+// after asks for the rows after a mark. It returns those that are new, and the marks of all of these rows and of those in
+// the window that are known.
+func (l *Live) after(ctx context.Context, since, window int64, known map[uint64]int64) (
 	a answer, seen map[uint64]int64, changes []change, err error) {
 	err = retry(ctx, func(ctx context.Context) (err error) {
 		conn, err := l.s.db.Conn(ctx)
@@ -156,7 +155,12 @@ func (l *Live) since(ctx context.Context, since, window int64, known map[uint64]
 			return err
 		}
 		defer conn.Close()
-		seen, changes = maps.Clone(known), nil
+		seen, changes = map[uint64]int64{}, nil
+		for row, mark := range known {
+			if mark > window {
+				seen[row] = mark
+			}
+		}
 		a, err = l.ask(ctx, conn, since, window, func(c change) {
 			row := c.hash()
 			if seen[row] = c.mark; l.seen[row] != c.mark {
@@ -178,9 +182,9 @@ func (a answer) agrees(seen map[uint64]int64) bool {
 	return a.count == len(seen) && a.sum == sum
 }
 
-// concerned returns the prefixes whose bans new rows may change, takes up lifts, and says whether the never-ban list
+// affected returns the prefixes whose bans new rows may change, takes up lifts, and says whether the never-ban list
 // changed.
-func (l *Live) concerned(changes []change) (prefixes map[netip.Prefix]bool, allows bool) {
+func (l *Live) affected(changes []change) (prefixes map[netip.Prefix]bool, allows bool) {
 	prefixes = map[netip.Prefix]bool{}
 	var wide lifts
 	for _, c := range changes {
