@@ -14,8 +14,8 @@ type lifts struct {
 	byLen [2][]*liftsOfLen  // IPv4 and IPv6
 	names map[string]uint32 // numbers the sources and reasons from 1
 
-	// The first two bytes of the addresses that are lifted by lifts of at least so many bits, IPv4 and IPv6: most reports
-	// need no further look.
+	// The first two bytes of the addresses that lifts of at least so many bits are about, IPv4 and IPv6: most reports need
+	// no further look.
 	maybe [2][1 << startBits / 64]uint64
 }
 

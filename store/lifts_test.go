@@ -100,7 +100,8 @@ func TestLiftsRepeated(t *testing.T) {
 func TestLiftAsText(t *testing.T) {
 	s := initStore(t, sqliteOptions(t))
 	at := Time(1_700_000_000_000_000)
-	check(t, s.Write(t.Context(), []Fact{report("203.0.113.6/32", "web1", at, Forever), report("203.0.113.7/32", "web2", at, Forever)}))
+	check(t, s.Write(t.Context(), []Fact{
+		report("203.0.113.6/32", "web1", at, Forever), report("203.0.113.7/32", "web2", at, Forever)}))
 	_, err := s.db.Exec("INSERT INTO lift (addr, len, source, reason, at) VALUES (X'CB007100', 24, 'web1', '', ?)", at)
 	check(t, err)
 	wantBanned(t, s, "203.0.113.7/32")

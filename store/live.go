@@ -30,7 +30,7 @@ type Live struct {
 	read    time.Time        // of everything; zero before the first time
 	mark    int64            // newest seen, µs
 	moved   time.Time        // when mark last moved
-	seen    map[uint64]int64 // the marks of the rows within the slack, by rowHash: known already
+	seen    map[uint64]int64 // the marks of the rows within the slack, by change.hash: known already
 	next    Time             // when the first ban ends
 }
 
@@ -100,7 +100,7 @@ func (l *Live) readAll(ctx context.Context) (changed bool, err error) {
 			return err
 		}
 		window := fresh.mark - markSlack.Microseconds()
-		a, err = fresh.ask(ctx, conn, window, window, func(c change) { fresh.seen[rowHash(c)] = c.mark })
+		a, err = fresh.ask(ctx, conn, window, window, func(c change) { fresh.seen[c.hash()] = c.mark })
 		if err == nil {
 			err = l.same(a)
 		}

@@ -1,10 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"hash/maphash"
-	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -19,15 +21,15 @@ const markSlack = 10 * time.Second
 // markModulus keeps sums of marks small: SQLite fails where 6,000 marks exceed 63 bits.
 const markModulus = 1_000_000_000
 
-// A markedTable has marks, and columns that tell its rows apart and what to read anew.
-type markedTable struct{ table, columns string }
+// A markedTable is one that a Live follows by its marks, with the columns that tell rows apart, which the index of the marks has
+// too, and the time where that is needed.
+type markedTable struct{ table, key, at string }
 
-// markedTables are those that a Live follows.
 var markedTables = []markedTable{
-	{"report", "addr, len, source, reason, at"},
-	{"lift", "addr, len, source, reason, at"},
-	{"allow", "entry, 0, '', '', at"},
-	{"source", "name, 0, '', '', blocked"}, // the last: an older f2bc makes none
+	{"report", "addr, len, source, reason", "0"},
+	{"lift", "addr, len, source, reason", "at"},
+	{"allow", "entry, 0, '', ''", "0"},
+	{"source", "name, 0, '', ''", "0"}, // the last: an older f2bc makes none
 }
 
 // marked returns those that the store has.
@@ -38,25 +40,29 @@ func (s *Store) marked() []markedTable {
 	return markedTables
 }
 
-// change is a marked row.
+// change is a marked row. Its bytes are good until the next one.
 type change struct {
 	table          string
 	value          []byte // an address, or what else the row has
 	len            int
-	source, reason string
+	source, reason []byte
 	at             Time
 	mark           int64
 }
 
 var rowSeed = maphash.MakeSeed()
 
-// rowHash stands for a row in Live.seen. (A million rows may be new within the slack.)
-func rowHash(c change) uint64 {
-	return maphash.Comparable(rowSeed, struct {
-		table, value   string
-		len            int
-		source, reason string
-	}{c.table, string(c.value), c.len, c.source, c.reason})
+// hash stands for the row in Live.seen: a million rows may be new within the slack.
+func (c change) hash() uint64 {
+	var h maphash.Hash
+	h.SetSeed(rowSeed)
+	h.WriteString(c.table)
+	for _, part := range [][]byte{c.value, c.source, c.reason} {
+		h.WriteByte(byte(len(part)))
+		h.Write(part)
+	}
+	h.WriteByte(byte(c.len))
+	return h.Sum64()
 }
 
 // answer is what the store says besides the rows.
@@ -69,23 +75,25 @@ type answer struct {
 }
 
 // ask calls each for every row with a mark after since. The window is the rows with marks after its start.
-func (l *Live) ask(ctx context.Context, q querier, since, window int64, each func(change)) (a answer, err error) {
+func (l *Live) ask(ctx context.Context, conn *sql.Conn, since, window int64, each func(change)) (a answer, err error) {
 	mark, after := l.s.engine.recorded, l.s.engine.afterMark
 	var parts []string
 	var args []any
 	for _, t := range l.s.marked() {
+		from := " FROM " + t.table + " WHERE " + after
 		parts = append(parts,
-			"SELECT '"+t.table+"', "+t.columns+", "+mark+" FROM "+t.table+" WHERE "+after,
-			"SELECT 'window', '', COUNT(*), '', '', 0, COALESCE(SUM("+mark+" % "+fmt.Sprint(markModulus)+"), 0) FROM "+t.table+" WHERE "+after)
+			"SELECT '"+t.table+"', "+t.key+", "+t.at+", "+mark+from,
+			"SELECT 'window', '', COUNT(*), '', '', 0, COALESCE(SUM("+mark+" % "+fmt.Sprint(markModulus)+"), 0)"+from)
 		args = append(args, since, window)
 	}
 	parts = append(parts,
 		"SELECT name, value, 0, '', '', 0, 0 FROM meta WHERE name IN ('id', 'schema', '"+pauseName+"')",
 		"SELECT 'newest', '', 0, '', '', 0, "+l.s.newestMark())
-	err = l.s.query(ctx, q, strings.Join(parts, "\nUNION ALL\n"), args, func(scan scanner) error {
-		var c change
-		err := scan(&c.table, &c.value, &c.len, &c.source, &c.reason, &c.at, &c.mark)
-		switch c.table {
+	err = l.s.queryRaw(ctx, conn, strings.Join(parts, "\nUNION ALL\n"), args, func(row []driver.Value) {
+		kind, _ := bytesOf(row[0])
+		c := change{len: int(intOf(row[2])), at: Time(intOf(row[5])), mark: intOf(row[6])}
+		c.value, _ = bytesOf(row[1])
+		switch string(kind) {
 		case "id":
 			a.id = string(c.value)
 		case "schema":
@@ -97,11 +105,27 @@ func (l *Live) ask(ctx context.Context, q querier, since, window int64, each fun
 		case "window":
 			a.count, a.sum = a.count+c.len, a.sum+c.mark
 		default:
+			for _, t := range markedTables {
+				if t.table == string(kind) {
+					c.table = t.table
+				}
+			}
+			c.source, _ = bytesOf(row[3])
+			c.reason, _ = bytesOf(row[4])
 			each(c)
 		}
-		return err
 	})
 	return a, err
+}
+
+// intOf reads a number, which a union may make a decimal one.
+func intOf(v driver.Value) int64 {
+	if text, ok := v.([]byte); ok {
+		n, _ := strconv.ParseInt(string(text), 10, 64)
+		return n
+	}
+	n, _ := v.(int64)
+	return n
 }
 
 // readChanges reads the rows that are new, and returns the prefixes whose bans they may change. It takes up new lifts,
@@ -112,12 +136,11 @@ func (l *Live) ask(ctx context.Context, q querier, since, window int64, each fun
 func (l *Live) readChanges(ctx context.Context) (prefixes map[netip.Prefix]bool, allows bool, err error) {
 	window := l.mark - markSlack.Microseconds()
 	if time.Since(l.moved) > 2*markSlack {
-		window = l.mark // whatever is late is here, and what is new gets a later mark
+		window = l.mark // what could commit late has done so, and what is written now gets a later mark
 	}
-	maps.DeleteFunc(l.seen, func(_ uint64, mark int64) bool { return mark <= window })
-	a, seen, changes, err := l.since(ctx, l.mark, window, l.seen)
+	a, seen, changes, err := l.after(ctx, l.mark, window, l.seen)
 	if err == nil && !a.agrees(seen) {
-		a, seen, changes, err = l.since(ctx, window, window, map[uint64]int64{})
+		a, seen, changes, err = l.after(ctx, window, window, nil)
 	}
 	if err != nil {
 		return nil, false, err
@@ -136,7 +159,7 @@ func (l *Live) readChanges(ctx context.Context) (prefixes map[netip.Prefix]bool,
 	if slices.ContainsFunc(changes, func(c change) bool { return c.table == "source" }) {
 		l.read = time.Time{} // a source was blocked or released: any ban may be its
 	}
-	prefixes, allows = l.concerned(changes)
+	prefixes, allows = l.affected(changes)
 	return prefixes, allows, nil
 }
 
@@ -151,14 +174,26 @@ func (l *Live) same(a answer) error {
 	return nil
 }
 
-// since asks for the rows after a mark. It returns those that are new, and the marks of these and of the known rows.
-func (l *Live) since(ctx context.Context, since, window int64, known map[uint64]int64) (
+// after asks for the rows after a mark. It returns those that are new, and the marks of all of these rows and of those in
+// the window that are known.
+func (l *Live) after(ctx context.Context, since, window int64, known map[uint64]int64) (
 	a answer, seen map[uint64]int64, changes []change, err error) {
 	err = retry(ctx, func(ctx context.Context) (err error) {
-		seen, changes = maps.Clone(known), nil
-		a, err = l.ask(ctx, l.s.db, since, window, func(c change) {
-			key := rowHash(c)
-			if seen[key] = c.mark; l.seen[key] != c.mark {
+		conn, err := l.s.db.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		seen, changes = map[uint64]int64{}, nil
+		for row, mark := range known {
+			if mark > window {
+				seen[row] = mark
+			}
+		}
+		a, err = l.ask(ctx, conn, since, window, func(c change) {
+			row := c.hash()
+			if seen[row] = c.mark; l.seen[row] != c.mark {
+				c.value, c.source, c.reason = bytes.Clone(c.value), bytes.Clone(c.source), bytes.Clone(c.reason)
 				changes = append(changes, c)
 			}
 		})
@@ -176,9 +211,9 @@ func (a answer) agrees(seen map[uint64]int64) bool {
 	return a.count == len(seen) && a.sum == sum
 }
 
-// concerned returns the prefixes whose bans new rows may change, takes up lifts, and says whether the never-ban list
+// affected returns the prefixes whose bans new rows may change, takes up lifts, and says whether the never-ban list
 // changed.
-func (l *Live) concerned(changes []change) (prefixes map[netip.Prefix]bool, allows bool) {
+func (l *Live) affected(changes []change) (prefixes map[netip.Prefix]bool, allows bool) {
 	prefixes = map[netip.Prefix]bool{}
 	ahead := l.s.clock.now().Add(maxAhead)
 	var wide lifts
@@ -193,7 +228,7 @@ func (l *Live) concerned(changes []change) (prefixes map[netip.Prefix]bool, allo
 		}
 		prefixes[p] = true
 		if c.table == "lift" {
-			l.lifts.add(Fact{Lift: true, Prefix: p, Source: c.source, Reason: c.reason, At: c.at})
+			l.lifts.add(Fact{Lift: true, Prefix: p, Source: string(c.source), Reason: string(c.reason), At: c.at})
 			if !p.IsSingleIP() { // inside a single address there is no ban but itself
 				wide.add(Fact{Prefix: p, At: 1})
 			}

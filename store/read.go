@@ -253,12 +253,10 @@ func (s *Store) queryRaw(ctx context.Context, conn *sql.Conn, query string, args
 
 type scanner func(dest ...any) error
 
-type querier interface {
-	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
-}
-
 // query calls each for every row.
-func (s *Store) query(ctx context.Context, q querier, query string, args []any, each func(scanner) error) error {
+func (s *Store) query(ctx context.Context, q interface {
+	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
+}, query string, args []any, each func(scanner) error) error {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
