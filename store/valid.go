@@ -80,7 +80,7 @@ var fragments = map[string]string{
   moved = IF(address = VALUES(address) AND mark > VALUES(mark) - INTERVAL 30 DAY, moved, VALUES(moved)), mark = VALUES(mark),` +
 		strings.TrimPrefix(mysqlEngine.replaceHost, "\nON DUPLICATE KEY UPDATE"),
 	"seen": `UPDATE host SET moved = IF(address = peer, moved, clock), address = peer, mark = clock
-  WHERE source = me AND mark < clock - INTERVAL 1 HOUR;`,
+  WHERE source = me AND mark NOT BETWEEN clock - INTERVAL 1 HOUR AND clock + INTERVAL 1 MINUTE;`,
 
 	// What the never-ban list has, each entry from its first to its last address; a host name has none. See NeverBan.
 	"never": `(
