@@ -2,9 +2,6 @@ package commands
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -15,86 +12,6 @@ import (
 	"f2bc/store/mariadbtest"
 	"f2bc/testdata/lab"
 )
-
-// oldCommit is the last one without procedures: its programs write through views.
-const oldCommit = "bb4f74959f22463ebf03104b950125827aee11c1"
-
-// oldProgram builds f2bc as it was then, from this repository's own history.
-func oldProgram(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	run := func(dir, name string, args ...string) error {
-		cmd := exec.Command(name, args...)
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
-		}
-		return nil
-	}
-	git := []string{"-c", "safe.directory=*"} // in a container the checkout belongs to somebody else
-	if err := run("..", "git", append(git, "cat-file", "-e", oldCommit+"^{commit}")...); err != nil {
-		mariadbtest.Unavailable(t, fmt.Errorf("the older f2bc is built from the history: git fetch --unshallow, or fetch-depth: 0 in CI: %w", err))
-	}
-	for _, c := range [][]string{
-		append(append([]string{"..", "git"}, git...), "archive", "--format=tar", "--output="+filepath.Join(dir, "old.tar"), oldCommit),
-		{dir, "tar", "xf", "old.tar"},
-		{dir, "go", "build", "-buildvcs=false", "-o", "f2bc-old", "."},
-	} {
-		if err := run(c[0], c[1], c[2:]...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return filepath.Join(dir, "f2bc-old")
-}
-
-// oldREADME is what the README of then said to run for each server.
-const oldREADME = `CREATE USER {account}@'%' IDENTIFIED BY 'sesame';
-GRANT SELECT ON {db}.* TO {account}@'%';
-GRANT INSERT, UPDATE ON {db}.own_report TO {account}@'%';
-GRANT INSERT, UPDATE ON {db}.own_lift TO {account}@'%';
-GRANT INSERT, UPDATE ON {db}.own_host TO {account}@'%';
-GRANT INSERT ON {db}.own_event TO {account}@'%';`
-
-// member is a host with one of the programs that it may run.
-type member struct {
-	*lab.Host
-	t       *testing.T
-	program string
-}
-
-func (m member) try(stdin string, args ...string) (stdout, stderr string, code int) {
-	cmd := m.Command(m.program, append([]string{"--config", m.Path("f2bc.toml")}, args...)...)
-	var out, errs strings.Builder
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
-	m.Start(cmd)
-	cmd.Wait() // the exit code says it
-	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
-}
-
-// usual are notes that have nothing to do with what is tested here.
-var usual = []string{"was made by a newer f2bc", "a blackhole route stops the answers only", `not shielded: the database knows this host as "localhost"`}
-
-// run wants an exit code of 0, and that nothing else is said.
-func (m member) run(args ...string) string {
-	m.t.Helper()
-	stdout, stderr, code := m.try("", args...)
-	for line := range strings.Lines(stderr) {
-		if slices.ContainsFunc(usual, func(note string) bool { return strings.Contains(line, note) }) {
-			stderr = strings.Replace(stderr, line, "", 1)
-		}
-	}
-	if code != 0 || stderr != "" {
-		m.t.Errorf("%s %s: exit code %d: %s", filepath.Base(m.program), strings.Join(args, " "), code, stderr)
-	}
-	return stdout
-}
-
-// look is all that is to be seen of a store.
-func (m member) look() string {
-	m.t.Helper()
-	return m.run("list", "--format", "json") + m.run("export") + m.run("list", "--history", "--format", "csv") + m.run("allow", "list")
-}
 
 // upgrade is a fleet of which some run the older program and some the newer.
 type upgrade struct {

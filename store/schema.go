@@ -128,6 +128,19 @@ func (s *Store) migrate(ctx context.Context) error {
 	if s.dsn.Path == "" {
 		conn.ExecContext(ctx, "SELECT GET_LOCK('f2bc init', 5)")
 		defer conn.ExecContext(context.WithoutCancel(ctx), "SELECT RELEASE_LOCK('f2bc init')")
+	} else {
+		// Its DDL is transactional: nobody misses an index that is just made anew.
+		err := retry(ctx, func(ctx context.Context) error {
+			_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		defer conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // does nothing after the commit
+		if s.readMeta(ctx) == nil {
+			have = s.schema // another process may have been first
+		}
 	}
 	for _, name := range s.engine.migrations() {
 		if migrationNumber(name) <= have {
@@ -143,6 +156,11 @@ func (s *Store) migrate(ctx context.Context) error {
 		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", path.Base(name), err)
+		}
+	}
+	if s.Embedded() {
+		if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
+			return err
 		}
 	}
 	if err := s.makeProcedures(ctx, conn); err != nil {

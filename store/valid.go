@@ -81,7 +81,7 @@ var fragments = map[string]string{
   moved = IF(address = VALUES(address) AND mark > VALUES(mark) - INTERVAL 30 DAY, moved, VALUES(moved)), mark = VALUES(mark),` +
 		strings.TrimPrefix(mysqlEngine.replaceHost, "\nON DUPLICATE KEY UPDATE"),
 	"seen": `UPDATE host SET moved = IF(address = peer, moved, clock), address = peer, mark = clock
-  WHERE source = me AND mark < clock - INTERVAL 1 HOUR;`,
+  WHERE source = me AND mark NOT BETWEEN clock - INTERVAL 1 HOUR AND clock + INTERVAL 1 MINUTE;`,
 
 	// Whether an entry of the never-ban list, or a host, bears on a prefix. A host name may, unless the caller knows it.
 	"bears": `IF(INET6_ATON(SUBSTRING_INDEX(entry, '/', 1)) IS NULL, NOT JSON_CONTAINS(names, JSON_QUOTE(CONVERT(entry USING utf8mb4))),
