@@ -140,7 +140,7 @@ func (l *lifts) newest(p netip.Prefix, source, reason string) (at Time) {
 func (s *Store) readLifts(ctx context.Context, conn *sql.Conn) (*lifts, error) {
 	l := &lifts{}
 	query := s.sane("SELECT addr, len, source, reason, at FROM lift WHERE " + validLift)
-	return l, s.queryRaw(ctx, conn, query, nil, func(row []driver.Value) {
+	return l, s.queryRaw(ctx, conn, query, nil, 5, func(row []driver.Value) {
 		if f, ok := liftOf(row); ok {
 			l.add(f)
 		}

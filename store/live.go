@@ -108,7 +108,7 @@ func (l *Live) readAll(ctx context.Context) (changed bool, err error) {
 			return err
 		}
 		query, args := l.s.activeQuery(activeColumns, Filter{}, fresh.blocked)
-		return l.s.queryRaw(ctx, conn, query, args, func(row []driver.Value) { fresh.take(activeReport(row)) })
+		return l.s.queryRaw(ctx, conn, query, args, 6, func(row []driver.Value) { fresh.take(activeReport(row)) })
 	})
 	if err != nil {
 		return false, fmt.Errorf("read from %v: %w", l.s.dsn, withHint(err))
@@ -147,7 +147,7 @@ func (l *Live) reread(ctx context.Context, prefixes []netip.Prefix) (changed boo
 	args = append(args, names...)
 	var rows []Report
 	err = l.s.snapshot(ctx, func(conn *sql.Conn) error {
-		return l.s.queryRaw(ctx, conn, query, args, func(row []driver.Value) {
+		return l.s.queryRaw(ctx, conn, query, args, 6, func(row []driver.Value) {
 			if r, err := activeReport(row); err == nil {
 				rows = append(rows, r)
 			}

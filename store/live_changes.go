@@ -89,7 +89,7 @@ func (l *Live) ask(ctx context.Context, conn *sql.Conn, since, window int64, eac
 	parts = append(parts,
 		"SELECT name, value, 0, '', '', 0, 0 FROM meta WHERE name IN ('id', 'schema', '"+pauseName+"')",
 		"SELECT 'newest', '', 0, '', '', 0, "+l.s.newestMark())
-	err = l.s.queryRaw(ctx, conn, strings.Join(parts, "\nUNION ALL\n"), args, func(row []driver.Value) {
+	err = l.s.queryRaw(ctx, conn, strings.Join(parts, "\nUNION ALL\n"), args, 7, func(row []driver.Value) {
 		kind, _ := bytesOf(row[0])
 		c := change{len: int(intOf(row[2])), at: Time(intOf(row[5])), mark: intOf(row[6])}
 		c.value, _ = bytesOf(row[1])

@@ -114,7 +114,7 @@ func (s *Store) activeReports(ctx context.Context, f Filter, whole bool, yield f
 			columns = 3
 		}
 		query, args := s.activeQuery(firstColumns(columns), f, blocked)
-		return s.queryRaw(ctx, conn, query, args, func(row []driver.Value) {
+		return s.queryRaw(ctx, conn, query, args, columns, func(row []driver.Value) {
 			r, err := activeReport(row)
 			if err != nil {
 				s.warn("skipped a report that makes no sense: %v", err)
@@ -221,8 +221,8 @@ func prefixOf(addr []byte, bits int) (netip.Prefix, error) {
 }
 
 // queryRaw calls each for every row, as the driver has it: database/sql would take as long again to convert a million
-// of them. The arguments may be Time and []byte.
-func (s *Store) queryRaw(ctx context.Context, conn *sql.Conn, query string, args []any, each func([]driver.Value)) error {
+// of them. The arguments may be Time and []byte. each relies on the number of columns.
+func (s *Store) queryRaw(ctx context.Context, conn *sql.Conn, query string, args []any, columns int, each func([]driver.Value)) error {
 	named := make([]driver.NamedValue, len(args))
 	for i, arg := range args {
 		if t, ok := arg.(Time); ok {
@@ -237,8 +237,8 @@ func (s *Store) queryRaw(ctx context.Context, conn *sql.Conn, query string, args
 		}
 		defer rows.Close()
 		row := make([]driver.Value, len(rows.Columns()))
-		if asked, _, _ := strings.Cut(query, " FROM "); len(row) != 1+strings.Count(asked, ", ") {
-			return fmt.Errorf("%w: %d columns", errNonsense, len(row)) // each relies on them
+		if len(row) != columns {
+			return fmt.Errorf("%w: %d columns instead of %d", errNonsense, len(row), columns)
 		}
 		for {
 			if err := rows.Next(row); err == io.EOF {
