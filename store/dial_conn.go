@@ -46,12 +46,13 @@ func (c *hostConn) Close() error {
 // settle makes err, or what the driver panicked with, the error that the caller is to see.
 //
 // In a transaction that is never ErrBadConn: a sql.Conn then waits for the end of its transaction, and so for itself.
-func (c *hostConn) settle(err *error, panicked any) {
-	*err = c.line.cause(*err, panicked)
-	if c.inTx && errors.Is(*err, driver.ErrBadConn) {
-		*err = mysql.ErrInvalidConn
+func (c *hostConn) settle(err error, panicked any) error {
+	err = c.line.cause(err, panicked)
+	if c.inTx && errors.Is(err, driver.ErrBadConn) {
+		err = mysql.ErrInvalidConn
 	}
-	c.leave(*err)
+	c.leave(err)
+	return err
 }
 
 func (c *hostConn) leave(err error) {
@@ -76,7 +77,7 @@ func (c *hostConn) ready(ctx context.Context, query string) error {
 }
 
 func (c *hostConn) BeginTx(ctx context.Context, o driver.TxOptions) (tx driver.Tx, err error) {
-	defer func() { c.settle(&err, recover()) }()
+	defer func() { err = c.settle(err, recover()) }()
 	if err := c.ready(ctx, ""); err != nil {
 		return nil, err
 	}
@@ -105,13 +106,13 @@ func (t *hostTx) over(end func() error) (err error) {
 			t.c.line.end(t.ctx.Err()) // or the next user of the connection may still see it end
 		}
 		t.c.inTx = false
-		t.c.settle(&err, recover())
+		err = t.c.settle(err, recover())
 	}()
 	return end()
 }
 
 func (c *hostConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
-	defer func() { c.settle(&err, recover()) }()
+	defer func() { err = c.settle(err, recover()) }()
 	if err := c.ready(ctx, query); err != nil {
 		return nil, err
 	}
@@ -140,7 +141,7 @@ func (c *hostConn) exec(ctx context.Context, query string, args []driver.NamedVa
 }
 
 func (c *hostConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
-	defer func() { c.settle(&err, recover()) }()
+	defer func() { err = c.settle(err, recover()) }()
 	if err := c.ready(ctx, query); err != nil {
 		return nil, err
 	}
@@ -156,11 +157,15 @@ type hostRows struct {
 }
 
 func (r hostRows) Next(row []driver.Value) (err error) {
-	defer func() { r.c.settle(&err, recover()) }()
+	defer func() {
+		if panicked := recover(); err != nil || panicked != nil { // for each of a million rows
+			err = r.c.settle(err, panicked)
+		}
+	}()
 	return r.Rows.Next(row)
 }
 
 func (r hostRows) Close() (err error) {
-	defer func() { r.c.settle(&err, recover()) }()
+	defer func() { err = r.c.settle(err, recover()) }()
 	return r.Rows.Close()
 }
