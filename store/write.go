@@ -227,13 +227,17 @@ SELECT addr, len, source, reason, at, lifted FROM report WHERE (at >= ? OR lifte
 	}, err
 }
 
-// exactly returns the condition for rows with one of these prefixes, in the form that the optimizers read as ranges.
+// exactly returns the condition for rows with one of these prefixes, in the form that the optimizers read as ranges. An
+// alternative that is a constant, such as 1 = 0, would make SQLite read the whole table.
 func exactly(prefixes []netip.Prefix) (condition string, args []any) {
+	if len(prefixes) == 0 {
+		return "addr = NULL", nil // looked up, and never true
+	}
 	byLen := map[int][]any{}
 	for _, p := range prefixes {
 		byLen[p.Bits()] = append(byLen[p.Bits()], p.Addr().AsSlice())
 	}
-	or := []string{"1 = 0"}
+	var or []string
 	for bits, addrs := range byLen {
 		or = append(or, "len = ? AND addr IN (?"+strings.Repeat(", ?", len(addrs)-1)+")")
 		args = append(append(args, int64(bits)), addrs...)
