@@ -90,7 +90,7 @@ func (p *process) pause(ctx context.Context, cfg *config, o pauseOptions) error 
 	if err != nil {
 		return fmt.Errorf("paused, but the rules are still there: %w", needRoot(err))
 	}
-	text, err := s.paused(0)
+	text, err := s.paused(fleetPause{})
 	if err == nil {
 		p.out.say("paused %s: nothing is enforced on this host", text)
 	}
@@ -114,7 +114,7 @@ func (p *process) pauseFleet(ctx context.Context, cfg *config, o pauseOptions) e
 	if err := st.SetPause(ctx, until); err != nil {
 		return err
 	}
-	p.out.say("paused %s: every host stops enforcing at its next sync", fleetPause(until))
+	p.out.say("paused %s: every host stops enforcing at its next sync", fleetPause{until: until})
 	return nil
 }
 
@@ -178,9 +178,9 @@ func writePause(cfg *config, span time.Duration) error {
 
 // paused says until when this host is paused, by itself or with the fleet; empty if it is not. A pause file that cannot
 // be read is an error: somebody wanted a pause.
-func (s *syncer) paused(fleet store.Time) (string, error) {
-	if fleet > store.TimeOf(time.Now()) {
-		return fleetPause(fleet), nil
+func (s *syncer) paused(fleet fleetPause) (string, error) {
+	if fleet.on() {
+		return fleet.String(), nil
 	}
 	text, err := os.ReadFile(pauseFile(s.cfg))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
@@ -201,11 +201,39 @@ func (s *syncer) paused(fleet store.Time) (string, error) {
 	return "", nil
 }
 
-func fleetPause(until store.Time) string {
-	if until == store.Permanent {
+// fleetPause is a pause of all hosts. It is on the store's clock, and this host's may be wrong: so it is known when it
+// ends here, and no time of one clock is compared with the other.
+type fleetPause struct {
+	until store.Time // on the store's clock, for people; zero: no pause
+	ends  time.Time  // on this host's clock; zero where until is Permanent
+}
+
+// fleetPaused returns the pause that st told of last.
+func fleetPaused(st *store.Store) fleetPause {
+	f := fleetPause{until: st.Paused()}
+	if f.until != 0 && f.until != store.Permanent {
+		f.ends = st.Local(f.until)
+	}
+	return f
+}
+
+func (f fleetPause) on() bool {
+	return f.until == store.Permanent || f.until != 0 && time.Now().Before(f.ends)
+}
+
+// local is what a later run may know of f: until when it is on this host's clock.
+func (f fleetPause) local() store.Time {
+	if f.until == 0 || f.until == store.Permanent {
+		return f.until
+	}
+	return store.TimeOf(f.ends.Round(time.Second)) // no two measurements of the clocks find the same
+}
+
+func (f fleetPause) String() string {
+	if f.until == store.Permanent {
 		return "with the fleet, until f2bc resume --fleet"
 	}
-	return "with the fleet, until " + moment(until.Std())
+	return "with the fleet, until " + moment(f.until.Std())
 }
 
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

@@ -18,7 +18,7 @@ type view struct {
 	st    *store.Store
 	id    string
 	mark  store.Time
-	pause store.Time // until when the fleet is paused, zero if it is not
+	pause fleetPause
 
 	list     *aggregate.Set // what is to be enforced
 	never    *aggregate.Set // what is carved out of it
@@ -124,7 +124,7 @@ func (s *syncer) restoreLast(ctx context.Context, cause error) error {
 	if err != nil {
 		return errors.Join(stay, err)
 	}
-	paused, err := s.paused(s.memory.FleetPause)
+	paused, err := s.paused(fleetPause{s.memory.FleetPause, s.memory.FleetPause.Std()})
 	if paused != "" || err != nil || s.cfg.Mode != "enforce" {
 		return errors.Join(stay, err)
 	}

@@ -22,7 +22,7 @@ type syncMemory struct {
 	Store      string     `json:"store"`
 	Mark       store.Time `json:"mark"`                  // the highest seen
 	Restored   bool       `json:"restored,omitempty"`    // it went back since; only --accept-store forgets that
-	FleetPause store.Time `json:"fleet_pause,omitempty"` // for a time when the store is away
+	FleetPause store.Time `json:"fleet_pause,omitempty"` // on this host's clock, for a time when the store is away
 }
 
 // markSlack is how far a mark may go back for a moment: another node of a cluster or a replica may lag.
@@ -51,7 +51,7 @@ func (s *syncer) meetStore(v view) error {
 	if s.o.acceptStore {
 		*m, s.memoryErr = syncMemory{}, nil
 	}
-	m.FleetPause = v.pause
+	m.FleetPause = v.pause.local()
 	const cure = "nothing is removed; if that is right, run f2bc sync-routes --accept-store"
 	switch {
 	case s.memoryErr != nil:

@@ -190,7 +190,7 @@ func (s *syncer) askOnce(ctx context.Context) (v view, err error) {
 		return view{st: st}, err
 	}
 	v, err = s.look(never, guard, func(add addBan) error { return st.Bans(ctx, store.Filter{}, add) })
-	v.st, v.id, v.mark, v.pause, v.guardErr = st, st.ID(), mark, st.Paused(), guardErr
+	v.st, v.id, v.mark, v.pause, v.guardErr = st, st.ID(), mark, fleetPaused(st), guardErr
 	return v, err
 }
 
@@ -245,7 +245,7 @@ const confirmTime = 5 * time.Second
 // confirm returns the question whether the additions may stay.
 func (s *syncer) confirm(v view) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if paused, err := s.paused(0); paused != "" || err != nil {
+		if paused, err := s.paused(fleetPause{}); paused != "" || err != nil {
 			return errors.Join(errors.New("paused in the meantime"), err)
 		}
 		ctx, cancel := context.WithTimeout(ctx, confirmTime)

@@ -194,7 +194,7 @@ func (a *asker) ask(ctx context.Context, st *store.Store) error {
 	var last view
 	look := func() (err error) {
 		last, err = a.s.look(never, guard, list)
-		last.st, last.guardErr, last.id, last.mark, last.pause = st, guardErr, st.ID(), live.Mark(), st.Paused()
+		last.st, last.guardErr, last.id, last.mark, last.pause = st, guardErr, st.ID(), live.Mark(), fleetPaused(st)
 		return err
 	}
 	expire := func() (v view, ended bool) {
@@ -210,7 +210,7 @@ func (a *asker) ask(ctx context.Context, st *store.Store) error {
 		if errors.Is(err, store.ErrReplaced) || errors.Is(err, store.ErrUpgraded) {
 			return err
 		}
-		if due := time.Since(whole) >= wholeEvery; err == nil && (due || changed || live.Mark() != last.mark || st.Paused() != last.pause || a.failures > 0) {
+		if due := time.Since(whole) >= wholeEvery; err == nil && (due || changed || live.Mark() != last.mark || st.Paused() != last.pause.until || a.failures > 0) {
 			if due {
 				a.s.p.deliver(ctx, a.s.cfg, st)
 				guard, guardErr = a.s.guard(ctx)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -38,6 +39,14 @@ func (c *clock) now() Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.store + Time(time.Since(c.local).Microseconds())
+}
+
+// Local returns the time on this machine's clock when it is t on the store's. Until the store is asked for its clock
+// again the same t gives the same time.
+func (s *Store) Local(t Time) time.Time {
+	s.clock.mu.Lock()
+	defer s.clock.mu.Unlock()
+	return s.clock.local.Add(time.Duration(min(t-s.clock.store, math.MaxInt64/1000)) * time.Microsecond)
 }
 
 // Now asks the store for its clock.

@@ -196,19 +196,20 @@ func (r *rows) insert(ctx context.Context, tx *sql.Tx, into, column, value, merg
 	return err
 }
 
-// exactly returns the condition for rows with one of these prefixes, in the form that the optimizers read as ranges.
+// exactly returns the condition for rows with one of these prefixes, in the form that the optimizers read as ranges. An
+// alternative that is a constant, such as 1 = 0, would make SQLite read the whole table.
 func exactly(prefixes []netip.Prefix) (condition string, args []any) {
+	if len(prefixes) == 0 {
+		return "addr = NULL", nil // looked up, and never true
+	}
 	byLen := map[int][]any{}
 	for _, p := range prefixes {
 		byLen[p.Bits()] = append(byLen[p.Bits()], p.Addr().AsSlice())
 	}
-	var or []string // not with 1 = 0 before it: SQLite would scan the table
+	var or []string
 	for bits, addrs := range byLen {
 		or = append(or, "len = ? AND addr IN (?"+strings.Repeat(", ?", len(addrs)-1)+")")
 		args = append(append(args, int64(bits)), addrs...)
-	}
-	if or == nil {
-		return "1 = 0", nil
 	}
 	return "(" + strings.Join(or, " OR ") + ")", args
 }
