@@ -75,7 +75,7 @@ func TestNeverBanAsked(t *testing.T) {
 	}
 }
 
-// TestAheadLifted: a report that is dated a year ahead is lifted by the procedures, at once and for good.
+// TestAheadLifted: a report that is dated a year ahead is lifted by the procedures, and by an admin, at once and for good.
 func TestAheadLifted(t *testing.T) {
 	f := newFleet(t, "web1")
 	s := f.open(t, "web1")
@@ -92,7 +92,11 @@ func TestAheadLifted(t *testing.T) {
 		facts := []Fact{l, lift("192.0.2.0/24", "web1", "", 0)}
 		return errors.Join(s.Stamp(ctx, facts, time.Time{}), s.Write(ctx, facts))
 	}
-	for name, write := range map[string]func(context.Context, Fact) error{"write_fact": given, "write_facts": written} {
+	admins := func(ctx context.Context, l Fact) error {
+		facts := []Fact{l}
+		return errors.Join(f.admin.Stamp(ctx, facts, time.Time{}), f.admin.Write(ctx, facts))
+	}
+	for name, write := range map[string]func(context.Context, Fact) error{"write_fact": given, "write_facts": written, "tables": admins} {
 		for _, l := range []Fact{lift("203.0.113.6/32", "web1", "sshd", 0), lift("203.0.113.6/32", "web1", "", 0), lift("203.0.113.0/24", "web1", "sshd", 0)} {
 			for _, lifted := range []Time{0, year} {
 				_, err := db.Exec(`
