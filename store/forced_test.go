@@ -9,7 +9,8 @@ import (
 // TestForcedTie: at the time of an admin's forced report a server's own report neither makes it last longer nor becomes
 // forced by it, in whatever order they come.
 func TestForcedTie(t *testing.T) {
-	forced := Fact{Prefix: netip.MustParsePrefix("198.51.0.0/16"), Source: "web1", Reason: "sshd", Bantime: time.Hour, Forced: true}
+	forced := Fact{Prefix: netip.MustParsePrefix("198.51.0.0/16"), Source: "web1", Reason: "sshd", Bantime: time.Hour,
+		Forced: true}
 	f := newFleet(t, "web1")
 	web1 := f.open(t, "web1")
 	for i, order := range [][2]*Store{{f.admin, web1}, {web1, f.admin}} {

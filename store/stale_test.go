@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestStaleClock: a call of a procedure that began before an admin's unban does not take it for one that is dated ahead,
-// however long it waits for a lock. The thief dates his reports as far ahead as he may, so the unban is too.
+// TestStaleClock: a call of a procedure that began before an admin's unban does not take it for one that is dated
+// ahead, however long it waits for a lock. The thief dates his reports as far ahead as he may, so the unban is too.
 func TestStaleClock(t *testing.T) {
 	for _, c := range []struct{ facts, reason string }{
 		{`["CB007106",32,"73736864",1,-1,0]`, "sshd"}, // merges with the unban

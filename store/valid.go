@@ -74,6 +74,7 @@ var fragments = map[string]string{
 	"clock_slack":  fmt.Sprint(clockSlack.Microseconds()),
 	"valid":        validReport,
 	"clock":        `LEAST(UNIX_TIMESTAMP(SYSDATE(6)), UNIX_TIMESTAMP(SYSDATE(6) - INTERVAL 3 HOUR) + 10800)`,
+	"late_clock":   `GREATEST(UNIX_TIMESTAMP(SYSDATE(6)), UNIX_TIMESTAMP(SYSDATE(6) + INTERVAL 3 HOUR) - 10800)`,
 	"merge_report": unchanged + strings.TrimPrefix(mysqlEngine.mergeReport, "\nON DUPLICATE KEY UPDATE"),
 	"merge_lift": `ON DUPLICATE KEY UPDATE
   mark = IF(at BETWEEN VALUES(at) AND {ahead}, mark, VALUES(mark)),` + strings.TrimPrefix(mysqlEngine.mergeLift, "\nON DUPLICATE KEY UPDATE"),

@@ -108,15 +108,32 @@ func (m *rowModel) newestLift(r modelReport, ahead Time) Time {
 // active returns the active reports, a line each, as activeLines of a store does.
 func (m *rowModel) active(now Time) string {
 	var lines []string
-	for _, row := range m.reports {
-		r := row.facts(now.Add(maxAhead))
-		if r.at > m.newestLift(row, now.Add(maxAhead)) && r.expires > now && !slices.Contains(m.blocked, r.source) {
-			p, _ := r.prefix()
-			lines = append(lines, fmt.Sprint(p, r.source, r.reason, r.at, r.expires, r.forced == r.at))
-		}
+	for _, r := range m.standing(now) {
+		p, _ := r.prefix()
+		lines = append(lines, fmt.Sprint(p, r.source, r.reason, r.at, r.expires, r.forced == r.at))
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
+}
+
+func (m *rowModel) standing(now Time) (standing []modelReport) {
+	for _, row := range m.reports {
+		r := row.facts(now.Add(maxAhead))
+		if r.at > m.newestLift(row, now.Add(maxAhead)) && r.expires > now && !slices.Contains(m.blocked, r.source) {
+			standing = append(standing, r)
+		}
+	}
+	return standing
+}
+
+// bans are the prefixes banned, and whether by force.
+func (m *rowModel) bans(now Time) string {
+	bans := map[netip.Prefix]bool{}
+	for _, r := range m.standing(now) {
+		p, _ := r.prefix()
+		bans[p] = bans[p] || r.forced == r.at
+	}
+	return fmt.Sprint(bans)
 }
 
 // about returns the reports and the wider lifts on prefixes that overlap p, a line each.
@@ -187,7 +204,8 @@ func (m *rowModel) merge(f Fact, ahead Time) {
 	if f.Lift {
 		r.lifted = max(r.lifted, f.At)
 	} else {
-		if f.At > r.at || f.At == r.at && (f.Forced && r.forced != r.at || f.Forced == (r.forced == r.at) && f.Expires() > r.expires) {
+		if f.At > r.at || f.At == r.at && (f.Forced && r.forced != r.at || f.Forced == (r.forced == r.at) &&
+			f.Expires() > r.expires) {
 			r.at, r.expires = f.At, f.Expires()
 		}
 		if f.Forced {

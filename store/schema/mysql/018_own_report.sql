@@ -2,7 +2,8 @@
 -- source is, byte for byte, the account's name, nothing dated ahead, nothing forced, and nothing that no fact makes. A view
 -- sees the new row only, so it cannot say that a time does not go back. It runs with the rights of the account that made it.
 -- Ahead is more than 60 s: what is not, an unban still beats. SYSDATE is the one clock that a session cannot move with SET
--- timestamp, and UNIX_TIMESTAMP undoes its SET time_zone, but for the hour that a change of the clocks repeats: hence {clock}.
+-- timestamp, and UNIX_TIMESTAMP undoes its SET time_zone, but for the hour that a change of the clocks repeats: hence
+-- {clock}, which is never ahead, and {late_clock}, which is never behind.
 -- The mark is the time of the write: one ahead would hide what others write from those who ask for what is newer, one
 -- back would look like a restored backup. 3 s are more than a write waits for a lock.
 CREATE OR REPLACE SQL SECURITY DEFINER VIEW own_report AS
@@ -13,6 +14,6 @@ WHERE source = CAST(SUBSTRING_INDEX(USER(), '@', 1) AS BINARY)
   AND LENGTH(reason) > 0
   AND {valid}
   AND GREATEST(at, lifted) <= ({clock} + 60) * 1000000
-  AND {clock} * 1000000 - TIMESTAMPDIFF(MICROSECOND, '1970-01-01', mark) BETWEEN 0 AND 3000000
+  AND TIMESTAMPDIFF(MICROSECOND, '1970-01-01', mark) BETWEEN {late_clock} * 1000000 - 3000000 AND {clock} * 1000000
   AND (forced = 0 OR forced < at)
 WITH CHECK OPTION
