@@ -7,7 +7,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"f2bc/store"
 	"f2bc/store/mariadbtest"
@@ -116,12 +115,6 @@ func (f *testFleet) value(query string, args ...any) (text string) {
 		f.t.Fatalf("%s: %v", query, err)
 	}
 	return text
-}
-
-// seen sets how long ago a host was seen.
-func (f *testFleet) seen(host string, ago time.Duration) {
-	f.t.Helper()
-	f.sql("UPDATE host SET mark = SYSDATE(6) - INTERVAL ? SECOND WHERE source = ?", int64(ago.Seconds()), host)
 }
 
 // startMariaDB starts a server for one test, with further arguments.
