@@ -17,6 +17,9 @@ type engine struct {
 	// What follows the VALUES of an insert, to merge with the row that is there.
 	mergeReport, mergeLift, mergeAllow, replaceHost string
 
+	// deleteSome deletes rows: a format with the table, its key, the condition, the column to go by and how many.
+	deleteSome string
+
 	insertNew string // begins an insert that leaves rows alone that are there: it needs no right to change them
 }
 
@@ -49,7 +52,8 @@ ON DUPLICATE KEY UPDATE
   version = VALUES(version), at = VALUES(at), wanted = VALUES(wanted), installed = VALUES(installed),
   mode = VALUES(mode), error = VALUES(error), address = VALUES(address)`,
 
-	insertNew: "INSERT IGNORE INTO ",
+	insertNew:  "INSERT IGNORE INTO ",
+	deleteSome: "DELETE FROM %[1]s WHERE %[3]s ORDER BY %[4]s LIMIT %[5]d",
 }
 
 var sqliteEngine = engine{
@@ -81,5 +85,6 @@ ON CONFLICT DO UPDATE SET
   version = excluded.version, at = excluded.at, wanted = excluded.wanted, installed = excluded.installed,
   mode = excluded.mode, error = excluded.error, address = excluded.address, mark = excluded.mark`,
 
-	insertNew: "INSERT OR IGNORE INTO ",
+	insertNew:  "INSERT OR IGNORE INTO ",
+	deleteSome: "DELETE FROM %[1]s WHERE (%[2]s) IN (SELECT %[2]s FROM %[1]s WHERE %[3]s ORDER BY %[4]s LIMIT %[5]d)",
 }
