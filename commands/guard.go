@@ -20,7 +20,7 @@ import (
 // The fleet's addresses and the allows are not among it: they are on the never-ban list already. With an error
 // something may be missing.
 func (s *syncer) guard(ctx context.Context) ([]routes.Entry, error) {
-	entries, err := routes.Guard{}.Entries(ctx)
+	entries, err := routes.Guard{Settings: s.cfg.routesSettings()}.Entries(ctx)
 	return append(entries, s.p.wayToStore(ctx, s.cfg)...), needRoot(err)
 }
 

@@ -42,4 +42,5 @@ type Guard struct {
 	Resolvers []string // resolv.conf files; default: the system's, and the real ones behind a local stub
 	Sessions  string   // logind's directory of sessions; default /run/systemd/sessions
 	Utmp      string   // default /run/utmp
+	Settings  Settings // whose table is ours, and holds no next hops
 }

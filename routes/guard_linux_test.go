@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,6 +50,8 @@ func TestGuardKernel(t *testing.T) {
 		"ip -6 route add default via 2001:db8:5::1",
 		"ip route add 192.0.2.0/28 dev up0",
 		"ip route add 192.0.2.32/28 table 100 nexthop via 198.51.100.7 dev up0 nexthop via 198.51.100.8 dev up0",
+		"ip rule add pref 100 from 10.0.0.0/8 lookup 100",
+		"ip rule add pref 101 fwmark 1 lookup 6000",
 		"ip route add 192.0.2.48/28 via inet6 2001:db8:5::9 dev up0 table 6000",
 		"ip nexthop add id 9 via 198.51.100.9 dev up0",
 		"ip route add 192.0.2.64/28 nhid 9",
@@ -86,6 +89,81 @@ func TestGuardKernel(t *testing.T) {
 		if got := why(es, p); got != want {
 			t.Errorf("%s: %q, want %q", p, got, want)
 		}
+	}
+}
+
+// The guard asks for the tables that packets are looked up in, and never for
+// ours: a dump of that is as long as the list.
+func TestGuardTables(t *testing.T) {
+	ns := netnstest.New(t)
+	ns.Veth("up0", netnstest.New(t), "e0", []string{"198.51.100.2/24"}, nil)
+	for _, c := range []string{
+		"ip rule add pref 100 from 10.0.0.0/8 lookup 100",
+		"ip rule add pref 101 fwmark 1 lookup 6000",
+		"ip rule add pref 102 fwmark 2 lookup 7000", // a table without a route
+		"ip rule add pref 103 fwmark 3 goto 32766",
+		"ip rule add pref 104 fwmark 4 unreachable",
+		"ip rule add pref 105 lookup 6686", // not our rule, but our table
+		"ip -6 rule add pref 100 lookup 101",
+		"ip route add 192.0.2.0/28 via 198.51.100.7 table 100",
+		"ip route add 192.0.2.0/28 via 198.51.100.8 table 6000",
+		"ip route add 192.0.2.0/28 via 198.51.100.9 table 6686", // in our table nothing needs a guard
+	} {
+		ns.Run(strings.Fields(c)...)
+	}
+	k := open(t, ns)
+	converge(t, ns, k, prefixes("203.0.113.0/24", "2001:db8:2::/64"))
+	tables := func(f Family, ours uint32) (got []uint32) {
+		ns.Do(func() {
+			var err error
+			if got, err = lookupTables(t.Context(), f, nil, ours); err != nil {
+				t.Fatal(err)
+			}
+		})
+		return got
+	}
+	for _, c := range []struct {
+		f    Family
+		ours uint32
+		want []uint32
+	}{
+		{IPv4, 6686, []uint32{100, 253, 254, 255, 6000, 7000}},
+		{IPv4, 100, []uint32{253, 254, 255, 6000, 6686, 7000}},
+		{IPv6, 6686, []uint32{101, 253, 254, 255}},
+	} {
+		if got := tables(c.f, c.ours); !slices.Equal(got, c.want) {
+			t.Errorf("%v, ours is %d: %v, want %v", c.f, c.ours, got, c.want)
+		}
+	}
+	es := guardEntries(t, ns, noFiles(t))
+	for p, want := range map[string]string{"198.51.100.7/32": "next hop on up0", "198.51.100.8/32": "next hop on up0", "198.51.100.9/32": ""} {
+		if got := why(es, p); got != want {
+			t.Errorf("%s: %q, want %q", p, got, want)
+		}
+	}
+}
+
+// A VRF's table is named by its device alone.
+func TestGuardVRF(t *testing.T) {
+	vrf := link{kind: "vrf", data: appendAttr32(nil, 1, 1001)}
+	if table, ok := vrf.vrfTable(); table != 1001 || !ok {
+		t.Errorf("table %d, %v", table, ok)
+	}
+	for _, l := range []link{{kind: "vxlan", data: vrf.data}, {kind: "vrf"}, {kind: "vrf", data: []byte{5, 0, 1, 0, 1}}} {
+		if table, ok := l.vrfTable(); ok {
+			t.Errorf("%+v: table %d", l, table)
+		}
+	}
+	ns := netnstest.New(t)
+	if out, err := ns.Try("ip", "link", "add", "vrf0", "type", "vrf", "table", "1001"); err != nil {
+		t.Skipf("this kernel has no VRF: %s", out)
+	}
+	ns.Veth("up0", netnstest.New(t), "e0", []string{"198.51.100.2/24"}, nil)
+	ns.Run("ip", "link", "set", "vrf0", "up")
+	ns.Run("ip", "link", "set", "up0", "master", "vrf0")
+	ns.Run("ip", "route", "add", "192.0.2.0/28", "via", "198.51.100.7", "vrf", "vrf0")
+	if got := why(guardEntries(t, ns, noFiles(t)), "198.51.100.7/32"); got != "next hop on up0" {
+		t.Errorf("next hop in the VRF's table: %q", got)
 	}
 }
 

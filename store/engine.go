@@ -20,9 +20,10 @@ type engine struct {
 	// What follows the VALUES of an insert, to merge with the row that is there.
 	mergeReport, mergeLift, mergeAllow, mergeSource, replaceHost string
 
-	deleteSome string // deletes rows of {table} with that {key} that {where} is true of, at most as many as its last parameter
-
 	reset string // sets the times of a row of report that are not facts yet to 0
+
+	// deleteSome deletes rows: a format with the table, its key, the condition, the column to go by and how many.
+	deleteSome string
 
 	insertNew string // begins an insert that leaves rows alone that are there: it needs no right to change them
 }
@@ -62,11 +63,10 @@ ON DUPLICATE KEY UPDATE
   version = VALUES(version), at = VALUES(at), wanted = VALUES(wanted), installed = VALUES(installed),
   mode = VALUES(mode), error = VALUES(error), address = VALUES(address)`,
 
-	deleteSome: "DELETE FROM {table} WHERE {where} LIMIT ?",
-
 	reset: "at = IF(at > {ahead}, 0, at), expires = IF(at = 0, 0, expires), forced = IF(at = 0, 0, forced), " +
 		"longest = IF(at = 0, 0, longest), lifted = IF(lifted > {ahead}, 0, lifted)",
-	insertNew: "INSERT IGNORE INTO ",
+	insertNew:  "INSERT IGNORE INTO ",
+	deleteSome: "DELETE FROM %[1]s WHERE %[3]s ORDER BY %[4]s LIMIT %[5]d",
 }
 
 // sqliteMark is the mark of a row that is written now.
@@ -111,11 +111,10 @@ ON CONFLICT DO UPDATE SET
   version = excluded.version, at = excluded.at, wanted = excluded.wanted, installed = excluded.installed,
   mode = excluded.mode, error = excluded.error, address = excluded.address, mark = excluded.mark`,
 
-	deleteSome: "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {where} LIMIT ?)",
-
 	reset: "at = iif(at > {ahead}, 0, at), expires = iif(at > {ahead}, 0, expires), forced = iif(at > {ahead}, 0, forced), " +
 		"longest = iif(at > {ahead}, 0, longest), lifted = iif(lifted > {ahead}, 0, lifted), mark = " + sqliteMark,
-	insertNew: "INSERT OR IGNORE INTO ",
+	insertNew:  "INSERT OR IGNORE INTO ",
+	deleteSome: "DELETE FROM %[1]s WHERE (%[2]s) IN (SELECT %[2]s FROM %[1]s WHERE %[3]s ORDER BY %[4]s LIMIT %[5]d)",
 }
 
 // recordedOf is the mark of a table in µs, where several have one.

@@ -314,25 +314,3 @@ func TestStrangeRows(t *testing.T) {
 		}
 	})
 }
-
-// TestPruneMany: an hour may hold more events than one statement deletes in time, all of them of the same moment, or of one
-// before 1970 that somebody else wrote.
-func TestPruneMany(t *testing.T) {
-	onEngines(t, func(t *testing.T, o Options) {
-		s := initStore(t, o)
-		numbers := "seq_1_to_120000"
-		address := "UNHEX(LPAD(HEX(seq), 8, '0'))"
-		if s.Embedded() {
-			numbers = "(WITH RECURSIVE n(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n WHERE seq < 120000) SELECT seq FROM n)"
-			address = "CAST(printf('%04d', seq % 10000) AS BLOB)"
-		}
-		_, err := s.db.Exec("INSERT INTO event (addr, len, at, source, reason, expires, forced, who) SELECT " + address +
-			", 32, CASE WHEN seq < 9 THEN -5 ELSE 1700000000000000 END, 'web1', seq, 0, 0, 'x' FROM " + numbers)
-		check(t, err)
-		p, err := s.Prune(t.Context())
-		check(t, err)
-		if p != (Pruned{Events: 120_000}) {
-			t.Errorf("%+v", p)
-		}
-	})
-}

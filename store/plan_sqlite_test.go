@@ -11,12 +11,22 @@ import (
 	"time"
 )
 
-// recorder is a database whose queries are noted before they run.
+// recorder is an SQLite that notes what runs on it.
 type recorder struct {
 	db      driver.Driver
 	path    string
 	queries []string
 	args    [][]any
+	most    int64 // rows that one statement changed
+}
+
+// record has s use its SQLite through a recorder.
+func record(t *testing.T, s *Store) *recorder {
+	plain := s.db
+	r := &recorder{db: plain.Driver(), path: s.dsn.Path}
+	s.db = sql.OpenDB(r)
+	t.Cleanup(func() { s.db.Close(); s.db = plain })
+	return r
 }
 
 func (r *recorder) Driver() driver.Driver { return r.db }
@@ -41,7 +51,12 @@ func (c *recordedConn) QueryContext(ctx context.Context, query string, args []dr
 }
 
 func (c *recordedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
+	result, err := c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
+	if err == nil {
+		n, _ := result.RowsAffected()
+		c.r.most = max(c.r.most, n)
+	}
+	return result, err
 }
 
 func (c *recordedConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
@@ -78,10 +93,7 @@ SELECT unhex(printf('%08X', 16777216 + i * 503)), 32, CAST('web1' AS BLOB), CAST
        1700000000000000 + i, 9223372036854775807, 9223372036854775807, 1600000000000000 + i * 1000000 FROM n`)
 	check(t, err)
 	plain := s.db
-	r := &recorder{db: plain.Driver(), path: s.dsn.Path}
-	s.db = sql.OpenDB(r)
-	t.Cleanup(func() { s.db.Close(); s.db = plain })
-
+	r := record(t, s)
 	one := []netip.Prefix{netip.MustParsePrefix("203.0.113.6/32")}
 	several := append(one, netip.MustParsePrefix("203.0.113.7/32"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8::1/128"))
 	many := make([]netip.Prefix, 2*askBatch)
