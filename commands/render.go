@@ -51,7 +51,7 @@ func render(w io.Writer, layout string, columns []string, rows iter.Seq[row]) er
 	for r := range rows {
 		cells := make([]string, len(r))
 		for i, cell := range r {
-			cells[i] = printable(forPeople(cell))
+			cells[i] = isolated(printable(forPeople(cell)))
 		}
 		fmt.Fprintln(t, strings.Join(cells, "\t"))
 	}
@@ -64,12 +64,38 @@ func renderCSV(w io.Writer, columns []string, rows iter.Seq[row]) error {
 	for r := range rows {
 		cells := make([]string, len(r))
 		for i, cell := range r {
-			cells[i] = printable(forPrograms(cell))
+			cells[i] = forSpreadsheets(cell, printable(forPrograms(cell)))
 		}
 		out.Write(cells)
 	}
 	out.Flush()
 	return out.Error()
+}
+
+// forSpreadsheets keeps a text from being a formula, which a spreadsheet would run: names come from other machines.
+func forSpreadsheets(cell any, text string) string {
+	switch cell.(type) {
+	case string, anyName, []string:
+		if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+			return "'" + text
+		}
+	}
+	return text
+}
+
+// isolated keeps a text with letters that are written from right to left from changing the order of the cells around it.
+func isolated(text string) string {
+	const first, pop = "\u2068", "\u2069" // FIRST STRONG ISOLATE, POP DIRECTIONAL ISOLATE
+	if strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(rightToLeft, r) }) {
+		return first + text + pop
+	}
+	return text
+}
+
+// rightToLeft are the blocks of Unicode whose letters are written so, as DerivedBidiClass.txt has them.
+var rightToLeft = &unicode.RangeTable{
+	R16: []unicode.Range16{{Lo: 0x0590, Hi: 0x08ff, Stride: 1}, {Lo: 0xfb1d, Hi: 0xfdff, Stride: 1}, {Lo: 0xfe70, Hi: 0xfeff, Stride: 1}},
+	R32: []unicode.Range32{{Lo: 0x10800, Hi: 0x10fff, Stride: 1}, {Lo: 0x1e800, Hi: 0x1efff, Stride: 1}},
 }
 
 func renderJSON(w io.Writer, columns []string, rows iter.Seq[row]) error {

@@ -117,7 +117,7 @@ func (p *process) unbanOwn(ctx context.Context, s *sender, o unbanOptions) error
 
 // unban lifts everybody's reports, or the selected ones. An admin's unban is done or it fails: it is never put off.
 func (p *process) unban(ctx context.Context, cfg *config, o unbanOptions) error {
-	u := &unbanner{p: p, cfg: cfg, o: o}
+	u := &unbanner{p: p, cfg: cfg, o: o, were: map[netip.Prefix]bool{}}
 	defer func() {
 		if u.st != nil {
 			u.st.Close()
@@ -142,6 +142,9 @@ func (p *process) unban(ctx context.Context, cfg *config, o unbanOptions) error 
 	if err != nil {
 		return err
 	}
+	if u.scope() != "" {
+		p.out.say("lifted %s%s", counted(len(u.were), "ban", "bans"), u.scope())
+	}
 	return done("unbanned", u.done, invalid, 0)
 }
 
@@ -153,7 +156,8 @@ type unbanner struct {
 	cfg    *config
 	o      unbanOptions
 	st     *store.Store
-	lifted []netip.Prefix // to be read back
+	lifted []netip.Prefix        // to be read back
+	were   map[netip.Prefix]bool // banned by what was selected, if that is not everything
 	done   int
 }
 
@@ -186,7 +190,7 @@ func (u *unbanner) batch(ctx context.Context, inputs []input) error {
 // stops reports that are still on their way.
 func (u *unbanner) nameUnbanned(ctx context.Context, inputs []input) error {
 	if len(inputs) > manyPrefixes {
-		return nil
+		return u.countMany(ctx, inputs)
 	}
 	now, err := u.st.Now(ctx)
 	if err != nil {
@@ -197,12 +201,34 @@ func (u *unbanner) nameUnbanned(ctx context.Context, inputs []input) error {
 		if err != nil {
 			return err
 		}
-		banned := slices.ContainsFunc(reports, func(r store.Report) bool { return r.Active(now) && u.selected(in.Prefix, r) })
-		if !banned {
+		reports = slices.DeleteFunc(reports, func(r store.Report) bool { return !r.Active(now) || !u.selected(in.Prefix, r) })
+		for _, r := range reports {
+			u.were[r.Prefix] = true
+		}
+		if len(reports) == 0 {
 			u.p.out.say("%s%s was not banned%s", in.place(), bare(in.Prefix), u.scope())
 		}
 	}
 	return nil
+}
+
+// countMany counts the bans that a lift of source or reason ends, where there are too many inputs to ask about each.
+func (u *unbanner) countMany(ctx context.Context, inputs []input) error {
+	if u.scope() == "" {
+		return nil
+	}
+	lifted, lengths := map[netip.Prefix]bool{}, map[int]bool{}
+	for _, in := range inputs {
+		lifted[in.Prefix], lengths[in.Bits()] = true, true
+	}
+	return u.st.Bans(ctx, store.Filter{Source: u.o.source, Reason: u.o.reason}, func(p netip.Prefix, _ bool) {
+		for bits := range lengths {
+			if wider, err := p.Addr().Prefix(bits); err == nil && bits <= p.Bits() && lifted[wider] {
+				u.were[p] = true
+				return
+			}
+		}
+	})
 }
 
 func (u *unbanner) scope() string {
