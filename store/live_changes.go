@@ -20,8 +20,8 @@ const markSlack = 10 * time.Second
 // markModulus keeps sums of marks small: SQLite fails where 6,000 marks exceed 63 bits.
 const markModulus = 1_000_000_000
 
-// marked are the tables that a Live follows by their marks, with the columns that tell rows apart, which the index of the
-// marks has too, and the time where that is needed.
+// marked are the tables that a Live follows by their marks, with the columns that tell rows apart, which the index of
+// the marks has too, and the time where that is needed.
 var marked = []struct{ table, key, at string }{
 	{"report", "addr, len, source, reason", "0"},
 	{"lift", "addr, len, source, reason", "at"},
@@ -116,8 +116,8 @@ func intOf(v driver.Value) int64 {
 // readChanges reads the rows that are new, and returns the prefixes whose bans they may change. It takes up new lifts,
 // and says whether the never-ban list changed.
 //
-// Rows with later marks than the newest seen are always new. Of the window before it only the number of rows and the sum
-// of their marks are read, and all of it only where these are not what is known: then a transaction committed late.
+// Rows with later marks than the newest seen are always new. Of the window before it only the number of rows and the
+// sum of their marks are read, and all of it only where these are not what is known: then a transaction committed late.
 func (l *Live) readChanges(ctx context.Context) (prefixes map[netip.Prefix]bool, allows bool, err error) {
 	window := l.mark - markSlack.Microseconds()
 	if time.Since(l.moved) > 2*markSlack {
@@ -145,8 +145,8 @@ func (l *Live) readChanges(ctx context.Context) (prefixes map[netip.Prefix]bool,
 	return prefixes, allows, nil
 }
 
-// after asks for the rows after a mark. It returns those that are new, and the marks of all of these rows and of those in
-// the window that are known.
+// after asks for the rows after a mark. It returns those that are new, and the marks of all these rows and of the known
+// ones in the window.
 func (l *Live) after(ctx context.Context, since, window int64, known map[uint64]int64) (
 	a answer, seen map[uint64]int64, changes []change, err error) {
 	err = retry(ctx, func(ctx context.Context) (err error) {
