@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -208,17 +209,17 @@ func (u *unbanner) count(ctx context.Context, inputs []input) (int, error) {
 	if u.o.source == "" && u.o.reason == "" {
 		return 0, nil
 	}
-	var lifted aggregate.Set
+	lifted, lengths, found := map[netip.Prefix]bool{}, map[int]bool{}, map[netip.Prefix]bool{}
 	for _, in := range inputs {
-		lifted.Add(in.Prefix)
+		lifted[in.Prefix], lengths[in.Bits()] = true, true
 	}
-	found := map[netip.Prefix]bool{}
 	err := u.st.Bans(ctx, store.Filter{Source: u.o.source, Reason: u.o.reason}, func(p netip.Prefix, _ bool) {
-		inside := func(in input) bool { return in.Prefix.Bits() <= p.Bits() && in.Prefix.Contains(p.Addr()) }
-		if lifted.Overlaps(p) && slices.ContainsFunc(inputs, inside) {
-			found[p] = true
+		for bits := range lengths {
+			wider, err := p.Addr().Prefix(bits)
+			found[p] = found[p] || err == nil && bits <= p.Bits() && lifted[wider]
 		}
 	})
+	maps.DeleteFunc(found, func(_ netip.Prefix, inside bool) bool { return !inside })
 	return len(found), err
 }
 

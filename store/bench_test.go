@@ -69,18 +69,18 @@ func BenchmarkCompareLifts(b *testing.B) {
 			return err
 		})
 	}
-	for _, c := range []struct{ names, source, reason string }{
-		{"of any source and reason", "''", "''"},
-		{"of 100 sources, any reason", "CONCAT('web', seq % 100)", "''"},
+	for _, c := range []struct{ what, names string }{
+		{"any source and reason", "'', ''"},
+		{"100 sources, any reason", "CONCAT('web', seq % 100), ''"},
 	} {
 		_, err := s.db.Exec("TRUNCATE lift")
 		check(b, err)
 		_, err = s.db.Exec(`
 INSERT IGNORE INTO lift (addr, len, source, reason, at)
-SELECT UNHEX(LPAD(HEX(FLOOR(RAND(7) * 4294967296)), 8, '0')), 32, ` + c.source + `, ` + c.reason + `, 1600000000000000 + seq
+SELECT UNHEX(LPAD(HEX(FLOOR(RAND(7) * 4294967296)), 8, '0')), 32, ` + c.names + `, 1600000000000000 + seq
 FROM seq_1_to_1000000`)
 		check(b, err)
-		bench.Compare(b, "read 1,000,000 active reports beside 1,000,000 lifts of random addresses, "+c.names, 5,
+		bench.Compare(b, "read 1,000,000 active reports beside 1,000,000 lifts of random addresses, "+c.what, 5,
 			bench.Side{Name: "f2bc", Run: bans(900_000)},
 			bench.Side{Name: "bare read of the same rows", Run: bareRows(b, s)}, "2")
 	}

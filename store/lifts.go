@@ -8,18 +8,18 @@ import (
 	"net/netip"
 )
 
-// lifts holds the wider lifts for the question which of them is the newest that covers a report. However many there are,
-// a question costs at most four lookups for each prefix length that occurs.
+// lifts holds the wider lifts for the question which of them is the newest that covers a report. However many there
+// are, a question costs at most four lookups for each prefix length that occurs.
 type lifts struct {
 	byLen [2][]*liftsOfLen  // IPv4 and IPv6
 	names map[string]uint32 // numbers the sources and reasons from 1
 
-	// The first two bytes of the addresses that lifts of at least so many bits are about, IPv4 and IPv6: most reports need
-	// no further look.
-	maybe [2][1 << startBits / 64]uint64
+	// A bit for the hash of each address and prefix length. Most reports need no further look: one in the map of a
+	// million lifts costs as much as all else that is done with a report.
+	maybe []uint64
 }
 
-const startBits = 16
+const maybeLog = 23 // of the number of bits: 1 MB
 
 // liftsOfLen are the lifts of one prefix length.
 type liftsOfLen struct {
@@ -54,8 +54,11 @@ func (b addrBits) masked(n int) addrBits {
 	return addrBits{b.high, b.low &^ (1<<(128-n) - 1)}
 }
 
-// start returns the first two bytes.
-func (b addrBits) start() uint64 { return b.high >> (64 - startBits) }
+// maybeBit returns the place in lifts.maybe.
+func (b addrBits) maybeBit(bits int) (word int, bit uint64) {
+	i := (b.high + b.low*0xff51afd7ed558ccd + uint64(bits)) * 0x9e3779b97f4a7c15 >> (64 - maybeLog)
+	return int(i / 64), 1 << (i % 64)
+}
 
 func (l *lifts) any() bool { return len(l.byLen[0])+len(l.byLen[1]) > 0 }
 
@@ -106,26 +109,25 @@ func (l *lifts) add(f Fact) {
 		kind |= 2
 	}
 	of.kinds[kind] = true
-	if of.bits >= startBits {
-		i := key.addr.start()
-		l.maybe[family(f.Prefix)][i/64] |= 1 << (i % 64)
+	if l.maybe == nil {
+		l.maybe = make([]uint64, 1<<maybeLog/64)
 	}
+	word, bit := key.addr.maybeBit(of.bits)
+	l.maybe[word] |= bit
 }
 
 // newest returns the time of the newest lift that covers reports of source and reason on p, zero if there is none.
 func (l *lifts) newest(p netip.Prefix, source, reason string) (at Time) {
 	addr := bitsOf(p.Addr())
-	i := addr.start()
-	maybe := l.maybe[family(p)][i/64]>>(i%64)&1 != 0
-	var s, r uint32
-	if l.named() {
-		s, r = l.names[source], l.names[reason] // where no lift names it, those of any
-	}
 	for _, of := range l.byLen[family(p)] {
-		if of.bits > p.Bits() || of.bits >= startBits && !maybe {
+		if of.bits > p.Bits() {
 			continue
 		}
 		key := liftKey{addr: addr.masked(of.bits)}
+		if word, bit := key.addr.maybeBit(of.bits); l.maybe[word]&bit == 0 {
+			continue
+		}
+		s, r := l.names[source], l.names[reason] // where no lift names it, that of any
 		for kind, occurs := range of.kinds {
 			if occurs {
 				key.source, key.reason = s*uint32(kind&1), r*uint32(kind>>1)

@@ -131,8 +131,8 @@ func intOf(v driver.Value) int64 {
 // readChanges reads the rows that are new, and returns the prefixes whose bans they may change. It takes up new lifts,
 // and says whether the never-ban list changed.
 //
-// Rows with later marks than the newest seen are always new. Of the window before it only the number of rows and the sum
-// of their marks are read, and all of it only where these are not what is known: then a transaction committed late.
+// Rows with later marks than the newest seen are always new. Of the window before it only the number of rows and the
+// sum of their marks are read, and all of it only where these are not what is known: then a transaction committed late.
 func (l *Live) readChanges(ctx context.Context) (prefixes map[netip.Prefix]bool, allows bool, err error) {
 	window := l.mark - markSlack.Microseconds()
 	if time.Since(l.moved) > 2*markSlack {

@@ -137,7 +137,7 @@ func TestLiveReplacedWhole(t *testing.T) {
 	})
 }
 
-// TestLiveManyWideLifts: many lifts in one poll cost about what reading everything does, not a walk through all bans each.
+// TestLiveManyWideLifts: many lifts in one poll cost one walk through the bans, not one each.
 func TestLiveManyWideLifts(t *testing.T) {
 	s := initStore(t, sqliteOptions(t))
 	check(t, s.Write(t.Context(), manyBans(20_000)))

@@ -242,6 +242,7 @@ func TestOutboxWrongName(t *testing.T) {
 	initStore(t, Options{DSN: server.DSN(database)})
 	accounts, err := NewAccounts(database, "web1")
 	check(t, err)
+	server.Exec(t, "DROP USER IF EXISTS web1@'%'") // another test's has another password
 	server.Exec(t, strings.ReplaceAll(accounts.Server, "<password of web1>", "'x'"))
 	t.Cleanup(func() { server.Exec(t, "DROP USER web1@'%'") })
 	s, err := Open(t.Context(), Options{DSN: strings.Replace(server.DSN(database), "root@", "web1:x@", 1)})
