@@ -106,3 +106,41 @@ func TestOpenTransactions(t *testing.T) {
 		t.Errorf("%+v", events)
 	}
 }
+
+// TestCutShort: a call that ends in the middle, by a limit that the session set or with its connection, leaves nothing: no
+// report without an event.
+func TestCutShort(t *testing.T) {
+	s := newSiege(t, besieged(t, mariadbtest.Shared(t), ""))
+	ctx := t.Context()
+	holder, err := s.thief.Conn(ctx)
+	check(t, err)
+	defer holder.Close()
+	for _, statement := range []string{"START TRANSACTION", "SELECT * FROM event LOCK IN SHARE MODE"} {
+		_, err := holder.ExecContext(ctx, statement)
+		check(t, err)
+	}
+	for _, call := range calling[:5] {
+		for _, end := range []string{"COMMIT", "START TRANSACTION", "SET autocommit = 1"} {
+			conn, err := s.thief.Conn(ctx)
+			check(t, err)
+			_, err = conn.ExecContext(ctx, "SET max_statement_time = 0.1; "+call)
+			if err == nil {
+				t.Error("it did not wait:", call)
+			}
+			_, err = conn.ExecContext(ctx, end)
+			check(t, err)
+			check(t, conn.Close())
+		}
+	}
+	_, err = holder.ExecContext(ctx, "ROLLBACK")
+	check(t, err)
+	others, own, events := s.look(t)
+	for key, row := range s.own {
+		if key.source != "host" && own[key] != row {
+			t.Errorf("%+v to %+v", row, own[key])
+		}
+	}
+	if others != s.others || len(own) != len(s.own) || len(events) != len(s.events) {
+		t.Errorf("%d rows and %d events to %d and %d", len(s.own), len(s.events), len(own), len(events))
+	}
+}

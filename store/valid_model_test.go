@@ -233,3 +233,16 @@ func (m *rowModel) rows(ahead Time) string {
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
 }
+
+// raw returns the rows of report and lift as they are.
+func (m *rowModel) raw() string {
+	var lines []string
+	for _, r := range m.reports {
+		lines = append(lines, fmt.Sprintf("%x %+v", r.addr, r))
+	}
+	for _, l := range m.lifts {
+		lines = append(lines, fmt.Sprintf("lift %x %+v", l.addr, l))
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}

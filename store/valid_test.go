@@ -48,7 +48,23 @@ FROM v AS a, v AS b, v AS c, v AS d, v AS e`
 type writer struct {
 	name string
 	*Store
-	raw *sql.DB
+	admin *Store // writes what is not the account's own
+	raw   *sql.DB
+}
+
+// write writes facts, those that are the account's own as such.
+func (w writer) write(t *testing.T, facts []Fact) {
+	t.Helper()
+	var own, others []Fact
+	for _, f := range facts {
+		if w.own(f) {
+			own = append(own, f)
+		} else {
+			others = append(others, f)
+		}
+	}
+	check(t, w.Write(t.Context(), own))
+	check(t, w.admin.Write(t.Context(), others))
 }
 
 func writers(t *testing.T) []writer {
@@ -56,10 +72,10 @@ func writers(t *testing.T) []writer {
 	for name, o := range map[string]Options{"sqlite": sqliteOptions(t), "tables": mariadbOptions(t)} {
 		o.Warn = nil
 		s := initStore(t, o)
-		all = append(all, writer{name, s, s.db})
+		all = append(all, writer{name, s, s, s.db})
 	}
 	f := newFleet(t, "web1")
-	return append(all, writer{"procedures", f.open(t, "web1"), f.server.Open(t, f.database)})
+	return append(all, writer{"procedures", f.open(t, "web1"), f.admin, f.server.Open(t, f.database)})
 }
 
 // put replaces all rows by those of the model.
@@ -104,7 +120,6 @@ func (w writer) put(t *testing.T, m *rowModel) {
 func (w writer) rows(t *testing.T, raw bool) string {
 	t.Helper()
 	m := &rowModel{}
-	var lines []string
 	query := `
 SELECT addr, len, source, reason, at, expires, forced, longest, lifted, 0 FROM report
 UNION ALL
@@ -113,7 +128,6 @@ SELECT addr, len, source, reason, at, 0, 0, 0, 0, 1 FROM lift`
 		var r modelReport
 		var lift bool
 		err := scan(&r.addr, &r.len, &r.source, &r.reason, &r.at, &r.expires, &r.forced, &r.longest, &r.lifted, &lift)
-		lines = append(lines, fmt.Sprintf("%x %+v", r.addr, r))
 		if lift {
 			m.lifts = append(m.lifts, modelLift{r.modelKey, r.at})
 		} else {
@@ -122,8 +136,7 @@ SELECT addr, len, source, reason, at, 0, 0, 0, 0, 1 FROM lift`
 		return err
 	}))
 	if raw {
-		slices.Sort(lines)
-		return strings.Join(lines, "\n")
+		return m.raw()
 	}
 	return m.rows(w.clock.now().Add(maxAhead))
 }
