@@ -13,8 +13,8 @@ import (
 
 // TestNeverBanAsked: what the procedure says of the never-ban list is what the list itself says.
 func TestNeverBanAsked(t *testing.T) {
-	f := newFleet(t, "web1")
-	s := f.open(t, "web1")
+	f := newFleet(t, "web4")
+	s := f.open(t, "web4")
 	ctx := t.Context()
 	r := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
 	prefix := func() netip.Prefix { // few bits differ, so that many cover each other
@@ -55,7 +55,7 @@ func TestNeverBanAsked(t *testing.T) {
 				want = want || err == nil && allowed.Overlaps(p)
 			}
 			got := false
-			_, err := s.Give(ctx, []Fact{{Prefix: p, Source: "web1", Reason: "sshd", Bantime: Forever}}, time.Time{}, &Check{
+			_, err := s.Give(ctx, []Fact{{Prefix: p, Source: "web4", Reason: "sshd", Bantime: Forever}}, time.Time{}, &Check{
 				Names: []string{known},
 				Facts: func([]Protected) ([]Fact, error) { got = true; return nil, nil },
 			})
@@ -77,8 +77,8 @@ func TestNeverBanAsked(t *testing.T) {
 
 // TestAheadLifted: a report that is dated a year ahead is lifted by the procedures, and by an admin, at once and for good.
 func TestAheadLifted(t *testing.T) {
-	f := newFleet(t, "web1")
-	s := f.open(t, "web1")
+	f := newFleet(t, "web4")
+	s := f.open(t, "web4")
 	db := f.server.Open(t, f.database)
 	ctx := t.Context()
 	now, err := s.Now(ctx)
@@ -89,7 +89,7 @@ func TestAheadLifted(t *testing.T) {
 		return err
 	}
 	written := func(ctx context.Context, l Fact) error {
-		facts := []Fact{l, lift("192.0.2.0/24", "web1", "", 0)}
+		facts := []Fact{l, lift("192.0.2.0/24", "web4", "", 0)}
 		return errors.Join(s.Stamp(ctx, facts, time.Time{}), s.Write(ctx, facts))
 	}
 	admins := func(ctx context.Context, l Fact) error {
@@ -97,17 +97,17 @@ func TestAheadLifted(t *testing.T) {
 		return errors.Join(f.admin.Stamp(ctx, facts, time.Time{}), f.admin.Write(ctx, facts))
 	}
 	for name, write := range map[string]func(context.Context, Fact) error{"write_fact": given, "write_facts": written, "tables": admins} {
-		for _, l := range []Fact{lift("203.0.113.6/32", "web1", "sshd", 0), lift("203.0.113.6/32", "web1", "", 0), lift("203.0.113.0/24", "web1", "sshd", 0)} {
+		for _, l := range []Fact{lift("203.0.113.6/32", "web4", "sshd", 0), lift("203.0.113.6/32", "web4", "", 0), lift("203.0.113.0/24", "web4", "sshd", 0)} {
 			for _, lifted := range []Time{0, year} {
 				_, err := db.Exec(`
 REPLACE INTO report (addr, len, source, reason, at, expires, forced, longest, lifted) VALUES
-(X'CB007106', 32, 'web1', 'sshd', ?, ?, ?, ?, ?), (X'CB007106', 32, 'web2', 'sshd', ?, ?, ?, ?, ?)`,
+(X'CB007106', 32, 'web4', 'sshd', ?, ?, ?, ?, ?), (X'CB007106', 32, 'web2', 'sshd', ?, ?, ?, ?, ?)`,
 					year, year+9, year, year+9, lifted, year, year+9, year, year+9, lifted)
 				check(t, err)
 				wantBanned(t, s, "")
 				check(t, write(ctx, l))
 				var at, expires, forced, longest, l2 Time
-				check(t, db.QueryRow("SELECT at, expires, forced, longest, lifted FROM report WHERE source = 'web1'").Scan(&at, &expires, &forced, &longest, &l2))
+				check(t, db.QueryRow("SELECT at, expires, forced, longest, lifted FROM report WHERE source = 'web4'").Scan(&at, &expires, &forced, &longest, &l2))
 				if at != 0 || expires != 0 || forced != 0 || longest != 0 || l2 > now.Add(time.Hour) {
 					t.Errorf("%s: %+v leaves %d %d %d %d %d", name, l, at, expires, forced, longest, l2)
 				}
