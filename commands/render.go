@@ -83,7 +83,7 @@ func forSpreadsheets(cell any, text string) string {
 	return text
 }
 
-// isolated keeps a text with letters that are written from right to left from changing the order of the cells around it.
+// isolated keeps a text with letters that are written from right to left from reordering the cells around it.
 func isolated(text string) string {
 	const first, pop = "\u2068", "\u2069" // FIRST STRONG ISOLATE, POP DIRECTIONAL ISOLATE
 	if strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(rightToLeft, r) }) {
@@ -94,8 +94,8 @@ func isolated(text string) string {
 
 // rightToLeft are the blocks of Unicode whose letters are written so, as DerivedBidiClass.txt has them.
 var rightToLeft = &unicode.RangeTable{
-	R16: []unicode.Range16{{Lo: 0x0590, Hi: 0x08ff, Stride: 1}, {Lo: 0xfb1d, Hi: 0xfdff, Stride: 1}, {Lo: 0xfe70, Hi: 0xfeff, Stride: 1}},
-	R32: []unicode.Range32{{Lo: 0x10800, Hi: 0x10fff, Stride: 1}, {Lo: 0x1e800, Hi: 0x1efff, Stride: 1}},
+	R16: []unicode.Range16{{0x0590, 0x08ff, 1}, {0xfb1d, 0xfdff, 1}, {0xfe70, 0xfeff, 1}},
+	R32: []unicode.Range32{{0x10800, 0x10fff, 1}, {0x1e800, 0x1efff, 1}},
 }
 
 func renderJSON(w io.Writer, columns []string, rows iter.Seq[row]) error {
