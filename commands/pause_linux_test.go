@@ -15,12 +15,14 @@ import (
 func wrongClock(t *testing.T, h *lab.Host, ahead time.Duration) *mariadbtest.Server {
 	t.Helper()
 	db := mariadbtest.New(t)
-	db.Args = append(db.Args, fmt.Sprintf("--init-connect=SET timestamp = UNIX_TIMESTAMP(SYSDATE(6)) + %d", int(ahead.Seconds())))
+	db.Args = append(db.Args,
+		fmt.Sprintf("--init-connect=SET timestamp = UNIX_TIMESTAMP(SYSDATE(6)) + %d", int(ahead.Seconds())))
 	if err := db.Start(); err != nil {
 		t.Fatal(err)
 	}
 	name := db.Database(t)
-	db.Exec(t, "CREATE USER f2bc@localhost; GRANT ALL ON "+name+".* TO f2bc@localhost") // not root's account, which MariaDB spares that
+	// Not root's account, which MariaDB spares that.
+	db.Exec(t, "CREATE USER f2bc@localhost; GRANT ALL ON "+name+".* TO f2bc@localhost")
 	h.Configure("mysql://f2bc@/"+name+"?socket="+db.Socket(), "")
 	h.F2bc("init")
 	return db
@@ -76,7 +78,8 @@ func TestFleetPauseWrongClock(t *testing.T) {
 				t.Error("the watcher ends the pause")
 			}
 			pause("2s")
-			lab.Wait(t, "the watcher after the pause", func() bool { return enforces(h, "203.0.113.6", "203.0.113.9", "203.0.113.11") })
+			all := []string{"203.0.113.6", "203.0.113.9", "203.0.113.11"}
+			lab.Wait(t, "the watcher after the pause", func() bool { return enforces(h, all...) })
 			if t.Failed() {
 				t.Log(h.Read("watch.log"))
 			}

@@ -103,15 +103,15 @@ func (r *reminder) onceAs(key, note string) string {
 	return note
 }
 
-// end takes the outcome of the run, and returns it in the way that Run prints it when it has to be said, with what is to
-// be said besides.
-func (r *reminder) end(err error) (outcome error, notes []string) {
+// end takes the outcome of the run, and returns it in the way that Run prints it when it has to be said, beside what else
+// is to be said.
+func (r *reminder) end(err error) (notes []string, outcome error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget()
 	switch {
 	case errors.Is(err, context.Canceled):
-		return err, nil
+		return nil, err
 	case err == nil && len(r.kept.Failures) > 0:
 		notes = append(notes, "works again")
 		clear(r.kept.Failures)
@@ -130,12 +130,12 @@ func (r *reminder) end(err error) (outcome error, notes []string) {
 		r.unkept, r.unkeptAt = key, time.Now()
 		notes = append(notes, fmt.Sprintf("every run will say this again: %v", keepErr))
 	}
-	return err, notes
+	return notes, err
 }
 
 // end ends a run whose words r has, and says what r wants to be said.
 func (p *process) end(r *reminder, err error) error {
-	err, notes := r.end(err)
+	notes, err := r.end(err)
 	for _, note := range notes {
 		p.out.line(syslogNotice, note)
 	}

@@ -38,10 +38,12 @@ func TestExportStateDirRefused(t *testing.T) {
 		}
 	}
 	said, code := ends(t, h, h.F2bcCommand("export", "--output", missing))
-	if code != 1 || !strings.Contains(said, "no such file or directory") || !strings.Contains(said, "every run will say this again") {
+	const again = "every run will say this again"
+	if code != 1 || !strings.Contains(said, "no such file or directory") || !strings.Contains(said, again) {
 		t.Errorf("exit code %d: %s", code, said)
 	}
-	if said, code := ends(t, h, h.F2bcCommand("export", "--output", output)); code != 0 || !strings.Contains(h.Read("list.txt"), "203.0.113.6") {
+	said, code = ends(t, h, h.F2bcCommand("export", "--output", output))
+	if code != 0 || !strings.Contains(h.Read("list.txt"), "203.0.113.6") {
 		t.Errorf("exit code %d: %s", code, said)
 	}
 }

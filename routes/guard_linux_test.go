@@ -136,7 +136,8 @@ func TestGuardTables(t *testing.T) {
 		}
 	}
 	es := guardEntries(t, ns, noFiles(t))
-	for p, want := range map[string]string{"198.51.100.7/32": "next hop on up0", "198.51.100.8/32": "next hop on up0", "198.51.100.9/32": ""} {
+	const nextHop = "next hop on up0"
+	for p, want := range map[string]string{"198.51.100.7/32": nextHop, "198.51.100.8/32": nextHop, "198.51.100.9/32": ""} {
 		if got := why(es, p); got != want {
 			t.Errorf("%s: %q, want %q", p, got, want)
 		}

@@ -52,7 +52,8 @@ func (l link) vrfTable() (table uint32, ok bool) {
 // nextHops adds the gateways of a table's routes, and as connected networks
 // the routes that need none.
 func (es *entries) nextHops(ctx context.Context, f Family, table uint32, links map[uint32]link) error {
-	err := collect(ctx, unix.NETLINK_ROUTE, unix.RTM_GETROUTE, routeQuery(f, table, unix.RTN_UNICAST), func(m netlink.Message) error {
+	query := routeQuery(f, table, unix.RTN_UNICAST)
+	err := collect(ctx, unix.NETLINK_ROUTE, unix.RTM_GETROUTE, query, func(m netlink.Message) error {
 		hops, r, err := parseHops(m.Data)
 		if err != nil || r.Type != unix.RTN_UNICAST || r.Table != table {
 			return err

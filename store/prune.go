@@ -51,7 +51,8 @@ type pruning struct {
 // prune deletes the rows up to before, by stretches of the column that hold a step of rows. Only one that is a single
 // time holds more, and then takes several statements.
 func (s *Store) prune(ctx context.Context, p pruning, before Time) (deleted int64, err error) {
-	next := fmt.Sprintf("SELECT %[1]s FROM %[2]s WHERE %[1]s >= ? AND %[1]s < ? ORDER BY %[1]s LIMIT 1 OFFSET %[3]d", p.column, p.table, pruneStep)
+	next := fmt.Sprintf("SELECT %[1]s FROM %[2]s WHERE %[1]s >= ? AND %[1]s < ? ORDER BY %[1]s LIMIT 1 OFFSET %[3]d",
+		p.column, p.table, pruneStep)
 	condition := fmt.Sprintf("%[1]s >= ? AND %[1]s < ?%s", p.column, p.condition)
 	statement := fmt.Sprintf(s.engine.deleteSome, p.table, p.key, condition, p.column, pruneStep)
 	for from, to := p.from, p.from; to < before; from = to {

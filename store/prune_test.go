@@ -28,17 +28,22 @@ func TestPruneMany(t *testing.T) {
 		check(t, err)
 		old := int64(now.Add(-200 * 24 * time.Hour))
 		const addr = "UNHEX(LPAD(HEX(16777216 + seq), 8, '0'))"
-		const events = "INSERT INTO event (addr, len, at, source, reason, expires, forced, who) SELECT " + addr + ", 32, %s, 'web1', 'sshd', 0, 0, 'root'"
-		const reports = "INSERT INTO report (addr, len, source, reason, at, expires, longest, lifted) SELECT " + addr + ", 32, '%s', 'sshd', %d, %d, %s, %s"
+		const events = "INSERT INTO event (addr, len, at, source, reason, expires, forced, who)\n" +
+			"SELECT " + addr + ", 32, %s, 'web1', 'sshd', 0, 0, 'root'"
+		const reports = "INSERT INTO report (addr, len, source, reason, at, expires, longest, lifted)\n" +
+			"SELECT " + addr + ", 32, '%s', 'sshd', %d, %d, %s, %s"
 		manyRows(t, s, 150_000, fmt.Sprintf(events, fmt.Sprint(old)))
 		manyRows(t, s, 12_000, fmt.Sprintf(events, "-seq"))
 		manyRows(t, s, 7, fmt.Sprintf(events, fmt.Sprint(int64(now)))) // stays
 		// One time, in which most of the first rows stay.
-		manyRows(t, s, 30_000, fmt.Sprintf(reports, "web1", old-1, old, fmt.Sprint(old), "CASE WHEN seq % 3 = 0 OR seq > 20000 THEN 0 ELSE 5 END"))
-		manyRows(t, s, 6_000, fmt.Sprintf(reports, "web2", old-1, old+1, "CASE WHEN seq % 2 = 0 THEN 9223372036854775807 ELSE "+fmt.Sprint(old+1)+" END", "0"))
+		const liftedOften = "CASE WHEN seq % 3 = 0 OR seq > 20000 THEN 0 ELSE 5 END"
+		manyRows(t, s, 30_000, fmt.Sprintf(reports, "web1", old-1, old, fmt.Sprint(old), liftedOften))
+		permanentOften := fmt.Sprintf("CASE WHEN seq %% 2 = 0 THEN 9223372036854775807 ELSE %d END", old+1)
+		manyRows(t, s, 6_000, fmt.Sprintf(reports, "web2", old-1, old+1, permanentOften, "0"))
 		time.Sleep(2 * time.Millisecond)                                                  // SQLite's marks have milliseconds
 		manyRows(t, s, 1, fmt.Sprintf(reports, "web3", old-1, old, fmt.Sprint(old), "0")) // the newest row
-		_, err = s.db.Exec("INSERT INTO event (addr, len, at, source, reason, expires, forced, who) VALUES ('x', 32, -9223372036854775808, '', '', 0, 0, '')")
+		_, err = s.db.Exec("INSERT INTO event (addr, len, at, source, reason, expires, forced, who)" +
+			" VALUES ('x', 32, -9223372036854775808, '', '', 0, 0, '')")
 		check(t, err)
 
 		r := &recorder{}
