@@ -1,6 +1,9 @@
 package mysqldouble
 
-import "io"
+import (
+	"io"
+	"slices"
+)
 
 // ReadPacket reads a packet of the protocol, header and all.
 func ReadPacket(r io.Reader) ([]byte, error) {
@@ -32,7 +35,7 @@ var (
 
 // Switch asks for the answer of another plugin to the challenge.
 func Switch(plugin string, scramble []byte) []byte {
-	return append(append(append([]byte{0xfe}, plugin...), 0), append(scramble, 0)...)
+	return slices.Concat([]byte{0xfe}, []byte(plugin), []byte{0}, scramble, []byte{0})
 }
 
 // Greeting is the first packet of a server.
@@ -85,7 +88,7 @@ func Nonsense(packet []byte, file string) map[string][]byte {
 		"caching_sha2":     is(Switch("caching_sha2_password", Scramble)...),
 		"sha256":           is(Switch("sha256_password", Scramble)...),
 		"sha256, nothing":  is(append([]byte{0xfe}, "sha256_password\x00"...)...),
-		"ed25519":          is(Switch("client_ed25519", append(Scramble, Scramble[:12]...))...),
+		"ed25519":          is(Switch("client_ed25519", []byte("12345678901234567890123456789012"))...),
 		"unknown":          is(Switch("no_such_plugin", Scramble)...),
 		"full":             is(Full...),
 		"enough":           is(Enough...),
