@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -94,6 +95,13 @@ func (p *process) hostRemove(ctx context.Context, st *store.Store, name string) 
 	err := st.Bans(ctx, store.Filter{Source: name}, func(prefix netip.Prefix, _ bool) { banned[prefix] = true })
 	if err != nil {
 		return err
+	}
+	hosts, err := st.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	if len(banned) == 0 && !slices.ContainsFunc(hosts, func(h store.Host) bool { return h.Name == name }) {
+		p.out.say("no host %s was ever seen, nor anything that it bans: is that its name?", name)
 	}
 	dropped, err := st.Block(ctx, name)
 	if err != nil {
