@@ -13,8 +13,8 @@ import (
 	"f2bc/store"
 )
 
-// TestLostAnswer: the store takes a fact and its answer is lost, and before that fact is repeated somebody says otherwise. That
-// stands: a repetition has the time of what it repeats.
+// TestLostAnswer: the store takes a fact and its answer is lost, and before that fact is repeated somebody says
+// otherwise. That stands: a repetition has the time of what it repeats.
 func TestLostAnswer(t *testing.T) {
 	f := newTestFleet(t, startMariaDB(t), "web1")
 	admin, web1 := f.open("f2bc_admin"), f.open("web1")

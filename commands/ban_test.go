@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,9 +54,14 @@ func (f *testFleet) wantOneCall(account string) {
 func (f *testFleet) wantCalls(account string, n int) {
 	f.t.Helper()
 	texts := f.statements(account)
-	calls := slices.DeleteFunc(slices.Clone(texts), func(text string) bool { return !strings.HasPrefix(text, "CALL write_") })
-	if len(calls) != n {
-		f.t.Errorf("%d calls, want %d: %q", len(calls), n, texts)
+	calls := 0
+	for _, text := range texts {
+		if strings.HasPrefix(text, "CALL write_") {
+			calls++
+		}
+	}
+	if calls != n {
+		f.t.Errorf("%d calls, want %d: %q", calls, n, texts)
 	}
 }
 
@@ -84,7 +88,8 @@ func TestOneCall(t *testing.T) {
 	f.statements("web1")
 	at := fmt.Sprint(time.Now().Unix())
 	for _, command := range []string{
-		"ban 203.0.113.1", "ban 203.0.113.1", "ban --reason sshd --bantime 600 --at " + at + " 2001:db8::/64", "ban 203.0.113.0/24",
+		"ban 203.0.113.1", "ban 203.0.113.1", "ban 203.0.113.0/24",
+		"ban --reason sshd --bantime 600 --at " + at + " 2001:db8::/64",
 		"unban --own --reason manual --at " + at + " --bantime 600 203.0.113.1",
 	} {
 		if out := f.host("web1", 0, strings.Fields(command)...); out != "" {
@@ -108,7 +113,9 @@ func TestNeverBanInOneCall(t *testing.T) {
 	answers := map[string]string{"office.example": "198.51.100.77", "late.example": "203.0.113.200"}
 	setLookup(t, answers)
 	f.run("f2bc_admin", "hub", 0, "allow", "add", "198.51.100.0/26", "192.0.2.1", "2001:db8:1::/48", "office.example")
-	f.sql("INSERT INTO host (source, version, address, at, wanted, installed, mode, error) VALUES ('web2', '', '198.51.100.99', 1, 0, 0, '', '')")
+	f.sql(`
+INSERT INTO host (source, version, address, at, wanted, installed, mode, error)
+VALUES ('web2', '', '198.51.100.99', 1, 0, 0, '', '')`)
 	f.statements("web1")
 	facts := func() string {
 		return f.value("SELECT CONCAT(COUNT(*), ' ', (SELECT COUNT(*) FROM event)) FROM report")

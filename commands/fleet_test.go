@@ -12,7 +12,8 @@ import (
 	"f2bc/store/mariadbtest"
 )
 
-// testFleet is a database with the accounts that setup mysql prints, all with the password "sesame", and f2bc on its servers.
+// testFleet is a database with the accounts that setup mysql prints, all with the password "sesame", and f2bc on its
+// servers.
 type testFleet struct {
 	t        *testing.T
 	server   *mariadbtest.Server
@@ -25,7 +26,8 @@ type testFleet struct {
 // newTestFleet makes a database on a server that runs, with accounts for these hosts.
 func newTestFleet(t *testing.T, server *mariadbtest.Server, hosts ...string) *testFleet {
 	t.Helper()
-	f := &testFleet{t: t, server: server, state: map[string]string{}, addr: net.JoinHostPort("127.0.0.1", fmt.Sprint(server.Port))}
+	f := &testFleet{t: t, server: server, state: map[string]string{}}
+	f.addr = net.JoinHostPort("127.0.0.1", fmt.Sprint(server.Port))
 	f.database = server.Database(t) + "_x" // _ is a wildcard in some grants
 	all := f.accounts("nobody")
 	f.exec(all.Database)

@@ -27,7 +27,8 @@ type shielded struct {
 
 func newShielded(t *testing.T, args ...string) *shielded {
 	t.Helper()
-	s := &shielded{t: t, web1: newLabHost(t, "web1"), web2: newLabHost(t, "web2"), hub: newLabHost(t, "hub"), server: mariadbtest.New(t)}
+	s := &shielded{t: t, server: mariadbtest.New(t)}
+	s.web1, s.web2, s.hub = newLabHost(t, "web1"), newLabHost(t, "web2"), newLabHost(t, "hub")
 	lan := netnstest.New(t)
 	lan.Run("ip", "link", "add", "lan", "type", "bridge")
 	lan.Run("ip", "link", "set", "lan", "up")
@@ -86,7 +87,8 @@ func (s *shielded) seen(ago time.Duration) {
 func (s *shielded) ago() time.Duration {
 	s.t.Helper()
 	var seconds int64
-	if err := s.db.QueryRow("SELECT TIMESTAMPDIFF(SECOND, mark, SYSDATE(6)) FROM host WHERE source = 'web1'").Scan(&seconds); err != nil {
+	const query = "SELECT TIMESTAMPDIFF(SECOND, mark, SYSDATE(6)) FROM host WHERE source = 'web1'"
+	if err := s.db.QueryRow(query).Scan(&seconds); err != nil {
 		s.t.Fatal(err)
 	}
 	return time.Duration(seconds) * time.Second
@@ -115,7 +117,9 @@ func TestShield(t *testing.T) {
 		try(t, s.web2, 3, "ban", mine, "203.0.113.1")
 	}
 	// Who writes to the tables is not asked: the shield holds where a ban is enforced.
-	s.exec("INSERT INTO report (addr, len, source, reason, at, expires, longest) VALUES (X'C6336401', 32, 'thief', 'x', 1, ?, ?)", store.Permanent, store.Permanent)
+	s.exec(`
+INSERT INTO report (addr, len, source, reason, at, expires, longest)
+VALUES (X'C6336401', 32, 'thief', 'x', 1, ?, ?)`, store.Permanent, store.Permanent)
 	if exported(s.web2) || exported(s.hub) {
 		t.Error("a shielded address is exported")
 	}
@@ -176,9 +180,11 @@ func TestNameShieldsNothing(t *testing.T) {
 	// The server asks a hosts file of its own who connects.
 	dir := t.TempDir()
 	program := `#!/bin/sh
-exec unshare --mount sh -c 'mount --bind "$0" /etc/hosts; program=$1; shift; exec "$program" "$@"' ` + dir + `/hosts "$(PATH=${PATH#*:} command -v mariadbd)" "$@"
+program=$(PATH=${PATH#*:} command -v mariadbd)
+exec unshare --mount sh -c 'mount --bind "$0" /etc/hosts; exec "$@"' ` + dir + `/hosts "$program" "$@"
 `
-	for name, text := range map[string]string{"mariadbd": program, "hosts": "127.0.0.1 localhost\n198.51.100.1 evil.example\n198.51.100.2 www.example\n"} {
+	hosts := "127.0.0.1 localhost\n198.51.100.1 evil.example\n198.51.100.2 www.example\n"
+	for name, text := range map[string]string{"mariadbd": program, "hosts": hosts} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +192,8 @@ exec unshare --mount sh -c 'mount --bind "$0" /etc/hosts; program=$1; shift; exe
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	s := newShielded(t, "--skip-name-resolve=OFF")
 	var address string
-	if err := s.db.QueryRow("SELECT address FROM host WHERE source = 'web1'").Scan(&address); err != nil || address != "evil.example" {
+	err := s.db.QueryRow("SELECT address FROM host WHERE source = 'web1'").Scan(&address)
+	if err != nil || address != "evil.example" {
 		t.Fatalf("the server knows web1 as %q, %v", address, err)
 	}
 	const not = `not shielded: the database knows this host as "evil.example", not by an address, so others may ban it; `
@@ -196,7 +203,8 @@ exec unshare --mount sh -c 'mount --bind "$0" /etc/hosts; program=$1; shift; exe
 	}
 	wantText(t, s.web2.F2bc("export"), "\n198.51.100.1\n")
 	wantText(t, s.hub.F2bc("host", "list"), "evil.example", "not shielded")
-	const off = "skip_name_resolve is off: a server's address may be known by a name only, which shields nothing; set it on"
+	const off = "skip_name_resolve is off: a server's address may be known by a name only, " +
+		"which shields nothing; set it on"
 	wantText(t, try(t, s.hub, 0, "init"), off)
 	wantText(t, try(t, s.web2, 1, "status"), off)
 

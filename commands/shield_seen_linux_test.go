@@ -10,7 +10,8 @@ func TestSeen(t *testing.T) {
 	s := newShielded(t)
 	commands := [][]string{
 		{"list"}, {"list", "203.0.113.1"}, {"export"}, {"ban", "203.0.113.1"}, {"ban", "203.0.113.2", "203.0.113.3"},
-		{"unban", "--own", "203.0.113.2"}, {"unban", "--own", "--reason", "manual", "203.0.113.3"}, {"allow", "list"}, {"host", "list"}, {"sync-routes", "--check"},
+		{"unban", "--own", "203.0.113.2"}, {"unban", "--own", "--reason", "manual", "203.0.113.3"},
+		{"allow", "list"}, {"host", "list"}, {"sync-routes", "--check"},
 		{"status"}, {"sync-routes"}, {"import-3cx", "--threecx-dsn", "host=127.0.0.1 port=1 user=nobody dbname=nothing"},
 	}
 	for _, args := range commands {
@@ -28,14 +29,17 @@ func TestSeen(t *testing.T) {
 	}
 }
 
-// TestSeenByReaders: a host whose account may not write, or whose store takes no writes, lists all the same, without a word.
+// TestSeenByReaders: a host whose account may not write, or whose store takes no writes, lists all the same, without a
+// word.
 func TestSeenByReaders(t *testing.T) {
 	s := newShielded(t)
 	s.seen(2 * time.Hour)
 	s.exec("SET GLOBAL general_log = ON, log_output = 'TABLE'")
 	tries := func(account string) (n int) {
-		if err := s.db.QueryRow("SELECT COUNT(*) FROM mysql.general_log WHERE user_host LIKE ? AND (argument LIKE 'UPDATE host%' OR argument LIKE 'CALL touch%')",
-			account+"[%").Scan(&n); err != nil {
+		const query = `
+SELECT COUNT(*) FROM mysql.general_log
+WHERE user_host LIKE ? AND (argument LIKE 'UPDATE host%' OR argument LIKE 'CALL touch%')`
+		if err := s.db.QueryRow(query, account+"[%").Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		s.exec("TRUNCATE mysql.general_log")

@@ -30,8 +30,8 @@ func embeddedHost(t *testing.T) (run func(want int, args ...string) string, db *
 	return run, db
 }
 
-// TestUnbanInVain: an unban after which what it was to lift still bans is a failure, as a report that another server makes in
-// the same moment, with a later date, shows.
+// TestUnbanInVain: an unban after which what it was to lift still bans is a failure, as a report that another server
+// makes in the same moment, with a later date, shows.
 func TestUnbanInVain(t *testing.T) {
 	run, db := embeddedHost(t)
 	again := func(source string) {
@@ -39,7 +39,8 @@ func TestUnbanInVain(t *testing.T) {
 		for _, statement := range []string{"DROP TRIGGER IF EXISTS again", fmt.Sprintf(`
 CREATE TRIGGER again AFTER INSERT ON lift BEGIN
   INSERT INTO report (addr, len, source, reason, at, expires, longest)
-  VALUES (X'CB007106', 32, CAST('%s' AS BLOB), CAST('sshd' AS BLOB), new.at + 1, new.at + 3600000000, new.at + 3600000000)
+  VALUES (X'CB007106', 32, CAST('%s' AS BLOB), CAST('sshd' AS BLOB),
+    new.at + 1, new.at + 3600000000, new.at + 3600000000)
   ON CONFLICT DO UPDATE SET at = excluded.at;
 END`, source)} {
 			if _, err := db.Exec(statement); err != nil {
@@ -61,8 +62,10 @@ END`, source)} {
 	}
 	run(0, "unban", "--own", "203.0.113.0/27")
 	again("web1")
-	wantText(t, run(1, "unban", "--own", "203.0.113.0/28"), "f2bc: 203.0.113.6 is still banned by web1 (sshd), whose report is dated 20")
-	wantText(t, run(1, "unban", "--source", "web1", "--reason", "sshd", "203.0.113.0/29"), "still banned by web1 (sshd), whose")
+	wantText(t, run(1, "unban", "--own", "203.0.113.0/28"),
+		"f2bc: 203.0.113.6 is still banned by web1 (sshd), whose report is dated 20")
+	wantText(t, run(1, "unban", "--source", "web1", "--reason", "sshd", "203.0.113.0/29"),
+		"still banned by web1 (sshd), whose")
 	if _, err := db.Exec("DROP TRIGGER again"); err != nil {
 		t.Fatal(err)
 	}
@@ -76,11 +79,14 @@ func TestUnbanAhead(t *testing.T) {
 	year := store.TimeOf(time.Now().AddDate(1, 0, 0))
 	for _, unban := range [][]string{
 		{"unban", "203.0.113.6"}, {"unban", "203.0.113.0/24"}, {"unban", "--own", "203.0.113.6"},
-		{"unban", "--own", "--reason", "sshd", "203.0.113.6"}, {"unban", "--source", "web1", "--reason", "sshd", "203.0.113.0/28"},
+		{"unban", "--own", "--reason", "sshd", "203.0.113.6"},
+		{"unban", "--source", "web1", "--reason", "sshd", "203.0.113.0/28"},
 	} {
 		_, err := db.Exec(`
-INSERT INTO report (addr, len, source, reason, at, expires, longest) VALUES (X'CB007106', 32, CAST('web1' AS BLOB), CAST('sshd' AS BLOB), ?, ?, ?)
-ON CONFLICT DO UPDATE SET at = excluded.at, expires = excluded.expires, longest = excluded.longest, lifted = 0`, year, year+1e12, year+1e12)
+INSERT INTO report (addr, len, source, reason, at, expires, longest)
+VALUES (X'CB007106', 32, CAST('web1' AS BLOB), CAST('sshd' AS BLOB), ?, ?, ?)
+ON CONFLICT DO UPDATE SET at = excluded.at, expires = excluded.expires, longest = excluded.longest, lifted = 0`,
+			year, year+1e12, year+1e12)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +95,8 @@ ON CONFLICT DO UPDATE SET at = excluded.at, expires = excluded.expires, longest 
 		}
 		run(0, unban...)
 		var at, expires, longest, forced int64
-		if err := db.QueryRow("SELECT at, expires, longest, forced FROM report").Scan(&at, &expires, &longest, &forced); err != nil {
+		err = db.QueryRow("SELECT at, expires, longest, forced FROM report").Scan(&at, &expires, &longest, &forced)
+		if err != nil {
 			t.Fatal(err)
 		}
 		if at != 0 || expires != 0 || longest != 0 || forced != 0 {

@@ -33,7 +33,8 @@ func newUpgrade(t *testing.T) *upgrade {
 		u.configure(h, account)
 		return member{h, t, old}, member{h, t, lab.Program}
 	}
-	u.db.Exec(t, "CREATE USER f2bc_owner@'%' IDENTIFIED BY 'sesame'; GRANT ALL PRIVILEGES ON "+u.database+".* TO f2bc_owner@'%'")
+	u.db.Exec(t, "CREATE USER f2bc_owner@'%' IDENTIFIED BY 'sesame'; "+
+		"GRANT ALL PRIVILEGES ON "+u.database+".* TO f2bc_owner@'%'")
 	u.old, u.hub = pair("hub", "f2bc_owner")
 	u.old1, u.new1 = pair("web1", "web1")
 	u.old2, u.new2 = pair("web2", "web2")
@@ -97,7 +98,8 @@ func TestUpgrade(t *testing.T) {
 	u.new1.run("status")
 	u.hub.run("prune")
 	wantText(t, u.hub.run("host", "list"), "web1", "web2")
-	if _, stderr, code := u.hub.try("", "host", "remove", "web2"); code != 1 || !strings.Contains(stderr, "run f2bc init") {
+	_, stderr, code := u.hub.try("", "host", "remove", "web2")
+	if code != 1 || !strings.Contains(stderr, "run f2bc init") {
 		t.Errorf("host remove with old tables: %d %s", code, stderr)
 	}
 	before = u.agree("with the older tables:")
@@ -148,7 +150,8 @@ func (u *upgrade) together() {
 				for _, args := range [][]string{
 					{list.String(), "ban", "--reason", reason, "-"},
 					{"", "ban", "--reason", reason, one},
-					{"", "unban", "--own", "--reason", reason, fmt.Sprintf("198.51.100.%d", 10*round), fmt.Sprintf("198.51.100.%d", 10*round+1)},
+					{"", "unban", "--own", "--reason", reason,
+						fmt.Sprintf("198.51.100.%d", 10*round), fmt.Sprintf("198.51.100.%d", 10*round+1)},
 					{"", "unban", "--own", "--reason", reason, fmt.Sprintf("198.51.100.%d/31", 10*round+2)},
 				} {
 					if _, stderr, code := m.try(args[0], args[1:]...); code != 0 {
@@ -186,7 +189,8 @@ func (u *upgrade) together() {
 		slices.Sort(addrs)
 		for _, m := range []member{u.old, u.hub} {
 			var got []string
-			for _, line := range strings.Split(strings.TrimSpace(m.run("list", "--reason", reason, "--format", "csv")), "\n")[1:] {
+			list := strings.TrimSpace(m.run("list", "--reason", reason, "--format", "csv"))
+			for _, line := range strings.Split(list, "\n")[1:] {
 				addr, _, _ := strings.Cut(line, ",")
 				got = append(got, addr)
 			}

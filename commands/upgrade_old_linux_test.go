@@ -22,7 +22,8 @@ func oldProgram(t *testing.T) string {
 	t.Helper()
 	git := []string{"git", "-c", "safe.directory=*"} // in a container the checkout belongs to somebody else
 	if err := runIn("..", append(git, "cat-file", "-e", oldCommit+"^{commit}")...); err != nil {
-		mariadbtest.Unavailable(t, fmt.Errorf("the older f2bc is built from the history: git fetch --unshallow, or fetch-depth: 0 in CI: %w", err))
+		mariadbtest.Unavailable(t, fmt.Errorf("the older f2bc is built from the history: "+
+			"git fetch --unshallow, or fetch-depth: 0 in CI: %w", err))
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -78,7 +79,8 @@ func (m member) try(stdin string, args ...string) (stdout, stderr string, code i
 }
 
 // usual are notes that have nothing to do with what is tested here.
-var usual = []string{"was made by a newer f2bc", "a blackhole route stops the answers only", "only the newest 1000 events are shown",
+var usual = []string{"was made by a newer f2bc", "a blackhole route stops the answers only",
+	"only the newest 1000 events are shown",
 	`not shielded: the database knows this host as "localhost"`}
 
 // run wants an exit code of 0, and that nothing else is said.
@@ -99,5 +101,6 @@ func (m member) run(args ...string) string {
 // look is all that is to be seen of a store.
 func (m member) look() string {
 	m.t.Helper()
-	return m.run("list", "--format", "json") + m.run("export") + m.run("list", "--history", "--format", "csv") + m.run("allow", "list")
+	return m.run("list", "--format", "json") + m.run("export") +
+		m.run("list", "--history", "--format", "csv") + m.run("allow", "list")
 }

@@ -11,8 +11,8 @@ import (
 	"f2bc/testdata/lab"
 )
 
-// TestDumpWithoutRoutines: a database that was restored from a dump without its procedures takes no bans from servers. They
-// wait, the message names the cure, and after it they are delivered.
+// TestDumpWithoutRoutines: a database that was restored from a dump without its procedures takes no bans from servers.
+// They wait, the message names the cure, and after it they are delivered.
 func TestDumpWithoutRoutines(t *testing.T) {
 	lab.Need(t, "mariadb-client", "mariadb-dump", "mariadb")
 	f := newTestFleet(t, startMariaDB(t), "web1", "web2")
@@ -36,9 +36,12 @@ func TestDumpWithoutRoutines(t *testing.T) {
 	}
 	f.db = f.server.Open(t, f.database)
 
-	const cure = "the database has lost f2bc's procedures, as a dump without --routines does: run f2bc init with the owner's configuration"
-	wantText(t, f.host("web1", 0, "ban", "203.0.113.4"), "f2bc: 1 fact waits in the outbox until the store takes them: ", cure)
-	wantText(t, f.host("web2", 0, "ban", "203.0.113.5", "203.0.113.6"), "f2bc: 2 facts wait in the outbox until the store takes them: ", cure)
+	const cure = "the database has lost f2bc's procedures, as a dump without --routines does: " +
+		"run f2bc init with the owner's configuration"
+	wantText(t, f.host("web1", 0, "ban", "203.0.113.4"),
+		"f2bc: 1 fact waits in the outbox until the store takes them: ", cure)
+	wantText(t, f.host("web2", 0, "ban", "203.0.113.5", "203.0.113.6"),
+		"f2bc: 2 facts wait in the outbox until the store takes them: ", cure)
 	wantText(t, f.host("web1", 0, "unban", "--own", "203.0.113.1"), "waits in the outbox", cure)
 	out := f.host("web2", 0, "list")
 	wantText(t, out, "deliver what waits in the outbox: ", cure, "203.0.113.1 ", "203.0.113.3 ")
@@ -94,7 +97,8 @@ func TestUpgradeSQLite(t *testing.T) {
 			if got := m.run("list", "--source", "web2", "--format", "json"); got != seen {
 				t.Errorf("%s sees\n%s, not\n%s", filepath.Base(m.program), got, seen)
 			}
-			if _, stderr, code := m.try("", "ban", "--reason", "together", fmt.Sprint("198.51.100.", i)); code != 0 || strings.Contains(stderr, "outbox") {
+			_, stderr, code := m.try("", "ban", "--reason", "together", fmt.Sprint("198.51.100.", i))
+			if code != 0 || strings.Contains(stderr, "outbox") {
 				t.Errorf("%s ban: exit code %d: %s", filepath.Base(m.program), code, stderr)
 			}
 		})

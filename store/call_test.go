@@ -75,7 +75,8 @@ func TestNeverBanAsked(t *testing.T) {
 	}
 }
 
-// TestAheadLifted: a report that is dated a year ahead is lifted by the procedures, and by an admin, at once and for good.
+// TestAheadLifted: a report that is dated a year ahead is lifted by the procedures, and by an admin, at once and for
+// good.
 func TestAheadLifted(t *testing.T) {
 	f := newFleet(t, "web4")
 	s := f.open(t, "web4")
@@ -96,8 +97,11 @@ func TestAheadLifted(t *testing.T) {
 		facts := []Fact{l}
 		return errors.Join(f.admin.Stamp(ctx, facts, time.Time{}), f.admin.Write(ctx, facts))
 	}
-	for name, write := range map[string]func(context.Context, Fact) error{"write_fact": given, "write_facts": written, "tables": admins} {
-		for _, l := range []Fact{lift("203.0.113.6/32", "web4", "sshd", 0), lift("203.0.113.6/32", "web4", "", 0), lift("203.0.113.0/24", "web4", "sshd", 0)} {
+	ways := map[string]func(context.Context, Fact) error{"write_fact": given, "write_facts": written, "tables": admins}
+	lifts := []Fact{lift("203.0.113.6/32", "web4", "sshd", 0), lift("203.0.113.6/32", "web4", "", 0),
+		lift("203.0.113.0/24", "web4", "sshd", 0)}
+	for name, write := range ways {
+		for _, l := range lifts {
 			for _, lifted := range []Time{0, year} {
 				_, err := db.Exec(`
 REPLACE INTO report (addr, len, source, reason, at, expires, forced, longest, lifted) VALUES
@@ -107,7 +111,8 @@ REPLACE INTO report (addr, len, source, reason, at, expires, forced, longest, li
 				wantBanned(t, s, "")
 				check(t, write(ctx, l))
 				var at, expires, forced, longest, l2 Time
-				check(t, db.QueryRow("SELECT at, expires, forced, longest, lifted FROM report WHERE source = 'web4'").Scan(&at, &expires, &forced, &longest, &l2))
+				row := db.QueryRow("SELECT at, expires, forced, longest, lifted FROM report WHERE source = 'web4'")
+				check(t, row.Scan(&at, &expires, &forced, &longest, &l2))
 				if at != 0 || expires != 0 || forced != 0 || longest != 0 || l2 > now.Add(time.Hour) {
 					t.Errorf("%s: %+v leaves %d %d %d %d %d", name, l, at, expires, forced, longest, l2)
 				}

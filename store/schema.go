@@ -125,22 +125,13 @@ func (s *Store) migrate(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	if s.dsn.Path == "" {
-		conn.ExecContext(ctx, "SELECT GET_LOCK('f2bc init', 5)")
-		defer conn.ExecContext(context.WithoutCancel(ctx), "SELECT RELEASE_LOCK('f2bc init')")
-	} else {
-		// Its DDL is transactional: nobody misses an index that is just made anew.
-		err := retry(ctx, func(ctx context.Context) error {
-			_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		defer conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // does nothing after the commit
-		if s.readMeta(ctx) == nil {
-			have = s.schema // another process may have been first
-		}
+	unlock, err := s.lockSchema(ctx, conn)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if s.Embedded() && s.readMeta(ctx) == nil {
+		have = s.schema // another process may have been first
 	}
 	for _, name := range s.engine.migrations() {
 		if migrationNumber(name) <= have {
@@ -170,6 +161,23 @@ func (s *Store) migrate(ctx context.Context) error {
 		return err
 	}
 	return retry(ctx, func(ctx context.Context) error { return s.readMeta(ctx) })
+}
+
+// lockSchema keeps others from changing the tables until unlock, as far as the engine can. In SQLite it begins a
+// transaction: then nobody misses an index that is just made anew.
+func (s *Store) lockSchema(ctx context.Context, conn *sql.Conn) (unlock func(), err error) {
+	begin, end := "SELECT GET_LOCK('f2bc init', 5)", "SELECT RELEASE_LOCK('f2bc init')"
+	if s.Embedded() {
+		begin, end = "BEGIN IMMEDIATE", "ROLLBACK" // which does nothing after the commit
+	}
+	err = retry(ctx, func(ctx context.Context) error {
+		_, err := conn.ExecContext(ctx, begin)
+		return err
+	})
+	if !s.Embedded() {
+		err = nil // it only spares errors
+	}
+	return func() { conn.ExecContext(context.WithoutCancel(ctx), end) }, err
 }
 
 // connect takes one connection out of the pool, for statements that must share it.

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// TestBlock: while a source is blocked nothing of it counts, whatever its date, and everything does when it is released.
+// TestBlock: while a source is blocked nothing of it counts, whatever its date, and everything does when it is
+// released.
 func TestBlock(t *testing.T) {
 	onEngines(t, func(t *testing.T, o Options) {
 		admin, other := initStore(t, o), initStore(t, o)
@@ -15,7 +16,8 @@ func TestBlock(t *testing.T) {
 		now, err := admin.Now(ctx)
 		check(t, err)
 		wide := report("198.51.100.0/24", "web1", now, Forever)
-		check(t, admin.Write(ctx, []Fact{report("203.0.113.1/32", "web1", now, Forever), report("203.0.113.2/32", "web1", now, time.Hour),
+		check(t, admin.Write(ctx, []Fact{
+			report("203.0.113.1/32", "web1", now, Forever), report("203.0.113.2/32", "web1", now, time.Hour),
 			report("203.0.113.2/32", "web2", now, time.Hour), report("203.0.113.3/32", "web2", now, Forever), wide}))
 		const all, rest = "198.51.100.0/24 203.0.113.1/32 203.0.113.2/32 203.0.113.3/32", "203.0.113.2/32 203.0.113.3/32"
 		for range 3 { // whoever was blocked and released before may be again, within the same µs
@@ -34,7 +36,8 @@ func TestBlock(t *testing.T) {
 		}
 
 		// What it reports later counts as little, also dated ahead so far as that is a fact.
-		check(t, admin.Write(ctx, []Fact{report("203.0.113.4/32", "web1", now.Add(55*time.Second), Forever), report("203.0.113.3/32", "web1", now+1, Forever)}))
+		check(t, admin.Write(ctx, []Fact{report("203.0.113.4/32", "web1", now.Add(55*time.Second), Forever),
+			report("203.0.113.3/32", "web1", now+1, Forever)}))
 		wantBanned(t, other, rest)
 		if got := banned(t, other, Filter{Source: "web1"}); got != "" {
 			t.Error("of web1:", got)
