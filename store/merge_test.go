@@ -36,8 +36,7 @@ func modelActive(facts []Fact, now Time) []string {
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
-// randomFacts draws facts that bear on each other: nested prefixes, few names, equal times, some of them ahead of the
-// clock, but not so far that they are no facts yet.
+// randomFacts draws facts that bear on each other: nested prefixes, few names, equal times.
 func randomFacts(r *rand.Rand, now Time) []Fact {
 	lifts := 0
 	if r.IntN(5) == 0 {
@@ -57,9 +56,6 @@ func randomFacts(r *rand.Rand, now Time) []Fact {
 		} else {
 			f.Bantime = pick(r, Forever, time.Hour, 2*time.Hour, time.Microsecond)
 			f.Forced = r.IntN(4) == 0
-		}
-		if r.IntN(6) == 0 && f.Bantime != time.Microsecond {
-			f.At = f.At.Add(80 * time.Second)
 		}
 		facts[i] = f
 	}
@@ -118,6 +114,11 @@ func mergeAll(t *testing.T, w writer, now Time, rows map[uint64]string) {
 	for seed := range uint64(rounds) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		facts, start := randomFacts(r, now), randomAhead(r, now)
+		for i, f := range facts {
+			if r.IntN(6) == 0 && f.Bantime != time.Microsecond { // ahead of the clock, but not so far that it is no fact yet
+				facts[i].At = f.At.Add(80 * time.Second)
+			}
+		}
 		blocked := map[string]bool{}
 		for range r.IntN(4) {
 			blocked[pick(r, "web1", "b")] = r.IntN(2) == 0
