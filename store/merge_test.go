@@ -36,17 +36,12 @@ func modelActive(facts []Fact, now Time) []string {
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
-// randomFacts draws facts that bear on each other: nested prefixes, few names, equal times, some of them ahead of the
-// clock, but not so far that they are no facts yet.
+// randomFacts draws facts that bear on each other: nested prefixes, few names, equal times.
 func randomFacts(r *rand.Rand, now Time) []Fact {
-	lifts := 0
-	if r.IntN(5) == 0 {
-		lifts = 50
-	}
-	facts := make([]Fact, 1+r.IntN(14)+lifts)
+	facts := make([]Fact, 1+r.IntN(14))
 	for i := range facts {
 		f := Fact{
-			Lift:   i < lifts || r.IntN(3) == 0,
+			Lift:   r.IntN(3) == 0,
 			Prefix: randomPrefix(r),
 			Source: pick(r, "web1", "b"),
 			Reason: pick(r, "x", "y"),
@@ -58,9 +53,6 @@ func randomFacts(r *rand.Rand, now Time) []Fact {
 			f.Bantime = pick(r, Forever, time.Hour, 2*time.Hour, time.Microsecond)
 			f.Forced = r.IntN(4) == 0
 		}
-		if r.IntN(6) == 0 && f.Bantime != time.Microsecond {
-			f.At = f.At.Add(80 * time.Second)
-		}
 		facts[i] = f
 	}
 	return facts
@@ -68,7 +60,8 @@ func randomFacts(r *rand.Rand, now Time) []Fact {
 
 func randomPrefix(r *rand.Rand) netip.Prefix {
 	return netip.MustParsePrefix(pick(r, "203.0.113.0/24", "203.0.113.6/31", "203.0.113.6/32", "203.0.113.7/32",
-		"0.0.0.0/0", "cb00:7106::/32", "cb00:7106::/64", "cb00:7106::/128")) // the bytes of the IPv6 ones lie among the IPv4 ones
+		"0.0.0.0/0", "cb00:7106::/32", "cb00:7106::/64",
+			"cb00:7106::/128")) // the bytes of the IPv6 ones lie among the IPv4 ones
 }
 
 // randomAhead draws rows of which the report, the lift or both are not facts yet.
@@ -118,6 +111,17 @@ func mergeAll(t *testing.T, w writer, now Time, rows map[uint64]string) {
 	for seed := range uint64(rounds) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		facts, start := randomFacts(r, now), randomAhead(r, now)
+		for range pick(r, 0, 0, 0, 0, 50) {
+			facts = append(facts, Fact{Lift: true, Prefix: randomPrefix(r), Source: pick(r, "web1", "b", ""),
+				Reason: pick(r, "x", "y", ""),
+				At: now - Time(r.IntN(4))})
+		}
+		for i, f := range facts {
+			// Ahead of the clock, but not so far that it is no fact yet.
+			if r.IntN(6) == 0 && f.Bantime != time.Microsecond {
+				facts[i].At = f.At.Add(80 * time.Second)
+			}
+		}
 		blocked := map[string]bool{}
 		for range r.IntN(4) {
 			blocked[pick(r, "web1", "b")] = r.IntN(2) == 0
@@ -178,7 +182,8 @@ func activeLines(t *testing.T, s *Store) string {
 
 	// Bans and About must see the same.
 	var fast []string
-	check(t, s.Bans(t.Context(), Filter{}, func(p netip.Prefix, forced bool) { fast = append(fast, fmt.Sprint(p, forced)) }))
+	check(t, s.Bans(t.Context(), Filter{}, func(p netip.Prefix, forced bool) { fast = append(fast, fmt.Sprint(p,
+		forced)) }))
 	var about int
 	for _, everything := range []string{"0.0.0.0/0", "::/0"} {
 		reports, _, err := s.About(t.Context(), netip.MustParsePrefix(everything))
