@@ -12,31 +12,22 @@ import (
 	"f2bc/store/mariadbtest"
 )
 
-// sessionStatements is how many statements set a connection up before ours.
-const sessionStatements = 1
-
-// statements returns what an account sent since the log was last looked at, but for what sets a connection up.
+// statements returns what an account sent since the log was last looked at.
 func (f *testFleet) statements(account string) (texts []string) {
 	f.t.Helper()
 	rows, err := f.db.Query(`
-SELECT thread_id, CONVERT(argument USING utf8mb4) FROM mysql.general_log
+SELECT CONVERT(argument USING utf8mb4) FROM mysql.general_log
 WHERE user_host LIKE ? AND command_type <> 'Quit' ORDER BY event_time`, account+"[%")
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	defer rows.Close()
-	sets := map[int]int{}
 	for rows.Next() {
-		var thread int
 		var text string
-		if err := rows.Scan(&thread, &text); err != nil {
+		if err := rows.Scan(&text); err != nil {
 			f.t.Fatal(err)
 		}
-		if sets[thread] < sessionStatements && strings.HasPrefix(text, "SET ") {
-			sets[thread]++
-		} else {
-			texts = append(texts, text)
-		}
+		texts = append(texts, text)
 	}
 	f.sql("TRUNCATE mysql.general_log")
 	return texts

@@ -335,7 +335,7 @@ func (s *syncer) writeHost(ctx context.Context, st *store.Store, host store.Host
 		s.p.out.say("this host's row in the store is not up to date: %v", err)
 		return
 	}
-	if _, err := netip.ParseAddr(address); err != nil && address != "" {
+	if _, err := netip.ParseAddr(address); err != nil && address != "" && address != "localhost" { // over a socket nobody has one
 		s.p.out.say("not shielded: the database knows this host as %q, not by an address, so others may ban it; "+
 			"set skip_name_resolve = ON there, or name its address with f2bc allow add", address)
 	}

@@ -66,8 +66,12 @@ func (s *Store) sane(query string) string {
 // fragments are what the views and procedures of MySQL have in common with each other and with the statements here. In a
 // procedure ahead, clock, now_us, me and peer are variables.
 var fragments = map[string]string{
-	"session": `SET time_zone = '+00:00', innodb_lock_wait_timeout = 2{causal};`, // no write waits longer for a lock
-	"now":     `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', clock)`,
+	// No write waits longer for a lock. Procedures of an account that is no owner's but root's would write to a replica.
+	"session": `SET time_zone = '+00:00', innodb_lock_wait_timeout = 2{causal};
+  IF CONCAT(@@global.read_only) NOT IN ('0', 'OFF') THEN
+    SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1290, MESSAGE_TEXT = 'the server is read-only';
+  END IF;`,
+	"now": `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', clock)`,
 	// Not the variable: while a call waited for a lock, a time that was ahead when it began may have become an admin's unban.
 	"ahead":        `(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', SYSDATE(6)) + {max_ahead})`,
 	"max_ahead":    fmt.Sprint(maxAhead.Microseconds()),

@@ -57,5 +57,5 @@ BEGIN
     (SELECT value FROM meta WHERE name = 'id'), (SELECT value FROM meta WHERE name = 'schema'),
     COALESCE((SELECT value FROM meta WHERE name = 'pause'), ''),
     EXISTS (SELECT 1 FROM source WHERE name = me AND blocked > released),
-    EXISTS (SELECT 1 FROM host WHERE source = me AND mark < clock - INTERVAL 1 HOUR);
+    EXISTS (SELECT 1 FROM host WHERE source = me AND mark NOT BETWEEN clock - INTERVAL 1 HOUR AND clock + INTERVAL 1 MINUTE);
 END
