@@ -61,7 +61,7 @@ func randomFacts(r *rand.Rand, now Time) []Fact {
 func randomPrefix(r *rand.Rand) netip.Prefix {
 	return netip.MustParsePrefix(pick(r, "203.0.113.0/24", "203.0.113.6/31", "203.0.113.6/32", "203.0.113.7/32",
 		"0.0.0.0/0", "cb00:7106::/32", "cb00:7106::/64",
-			"cb00:7106::/128")) // the bytes of the IPv6 ones lie among the IPv4 ones
+		"cb00:7106::/128")) // the bytes of the IPv6 ones lie among the IPv4 ones
 }
 
 // randomAhead draws rows of which the report, the lift or both are not facts yet.
@@ -114,7 +114,7 @@ func mergeAll(t *testing.T, w writer, now Time, rows map[uint64]string) {
 		for range pick(r, 0, 0, 0, 0, 50) {
 			facts = append(facts, Fact{Lift: true, Prefix: randomPrefix(r), Source: pick(r, "web1", "b", ""),
 				Reason: pick(r, "x", "y", ""),
-				At: now - Time(r.IntN(4))})
+				At:     now - Time(r.IntN(4))})
 		}
 		for i, f := range facts {
 			// Ahead of the clock, but not so far that it is no fact yet.
@@ -182,8 +182,10 @@ func activeLines(t *testing.T, s *Store) string {
 
 	// Bans and About must see the same.
 	var fast []string
-	check(t, s.Bans(t.Context(), Filter{}, func(p netip.Prefix, forced bool) { fast = append(fast, fmt.Sprint(p,
-		forced)) }))
+	check(t, s.Bans(t.Context(), Filter{}, func(p netip.Prefix, forced bool) {
+		fast = append(fast, fmt.Sprint(p,
+			forced))
+	}))
 	var about int
 	for _, everything := range []string{"0.0.0.0/0", "::/0"} {
 		reports, _, err := s.About(t.Context(), netip.MustParsePrefix(everything))
