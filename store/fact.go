@@ -92,7 +92,7 @@ func (f Fact) check(now Time) error {
 		return fail(fmt.Sprintf("source or reason longer than %d bytes", maxName))
 	case !f.Lift && (f.Source == "" || f.Reason == ""):
 		return fail("no source or reason")
-	case !f.Lift && f.Bantime <= 0:
+	case !f.Lift && f.Bantime < time.Microsecond: // the precision of the store
 		return fail("no ban time")
 	case f.At <= 0:
 		return fail("no time")

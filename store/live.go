@@ -90,13 +90,7 @@ func (l *Live) readAll(ctx context.Context) (changed bool, err error) {
 	fresh := Live{s: l.s, bans: map[netip.Prefix]liveBan{}, read: time.Now(), seen: map[uint64]int64{}}
 	var a answer
 	err = l.s.snapshot(ctx, func(conn *sql.Conn) (err error) {
-		if fresh.lifts, err = l.s.readLifts(ctx, conn); err != nil {
-			return err
-		}
 		if err := conn.QueryRowContext(ctx, "SELECT "+l.s.newestMark()).Scan(&fresh.mark); err != nil {
-			return err
-		}
-		if fresh.blocked, err = l.s.blockedSources(ctx, conn); err != nil {
 			return err
 		}
 		window := fresh.mark - markSlack.Microseconds()
@@ -105,6 +99,12 @@ func (l *Live) readAll(ctx context.Context) (changed bool, err error) {
 			err = l.same(a)
 		}
 		if err != nil {
+			return err
+		}
+		if fresh.lifts, err = l.s.readLifts(ctx, conn); err != nil {
+			return err
+		}
+		if fresh.blocked, err = l.s.blockedSources(ctx, conn); err != nil {
 			return err
 		}
 		query, args := l.s.activeQuery(activeColumns, Filter{}, fresh.blocked)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"f2bc/store/mariadbtest"
 )
 
 func liveText(l *Live) string {
@@ -153,4 +155,30 @@ func TestLiveBlocked(t *testing.T) {
 		check(t, s.Release(t.Context(), "web1"))
 		want("192.0.2.1/32 192.0.2.2/32 192.0.2.3/32 192.0.2.4/32")
 	})
+}
+
+// TestLiveClock: a watcher outlives a change of the clocks, as by a suspend: what is new is not taken for ahead.
+func TestLiveClock(t *testing.T) {
+	onEngines(t, func(t *testing.T, o Options) {
+		writer, reader := initStore(t, o), initStore(t, o)
+		live := reader.Live()
+		for i, want := range []string{"192.0.2.0/32", "192.0.2.0/32 192.0.2.1/32"} {
+			reader.clock.store = reader.clock.store.Add(-2 * time.Minute)
+			check(t, writer.Write(t.Context(), []Fact{report(fmt.Sprintf("192.0.2.%d/32", i), "web1", writer.clock.now(), Forever)}))
+			if refresh(t, live); liveText(live) != want {
+				t.Errorf("%q, want %q", liveText(live), want)
+			}
+		}
+	})
+}
+
+// TestSysdateIsNow: init refuses a server on which any account could date what it writes.
+func TestSysdateIsNow(t *testing.T) {
+	server := mariadbtest.New(t)
+	server.Args = []string{"--sysdate-is-now"}
+	check(t, server.Start())
+	_, err := Init(t.Context(), Options{DSN: server.DSN(server.Database(t))})
+	if err == nil || !strings.Contains(err.Error(), "sysdate-is-now") {
+		t.Error(err)
+	}
 }

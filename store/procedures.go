@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -31,6 +32,9 @@ func (s *Store) makeProcedures(ctx context.Context, conn *sql.Conn) error {
 	if _, err := conn.ExecContext(ctx, mode); err != nil {
 		return err
 	}
+	if err := sysdateMoves(ctx, conn); err != nil {
+		return err
+	}
 	galera, err := s.isGalera(ctx, conn)
 	if err != nil {
 		return err
@@ -49,6 +53,21 @@ func (s *Store) makeProcedures(ctx context.Context, conn *sql.Conn) error {
 		}
 	}
 	return s.setMeta(ctx, proceduresName, "yes")
+}
+
+// sysdateMoves refuses a server on which a session can move the clock that the procedures rely on.
+func sysdateMoves(ctx context.Context, conn *sql.Conn) error {
+	var now int64
+	_, err := conn.ExecContext(ctx, "SET timestamp = 1000000")
+	if err == nil {
+		err = conn.QueryRowContext(ctx, "SELECT UNIX_TIMESTAMP(SYSDATE())").Scan(&now)
+		_, undone := conn.ExecContext(ctx, "SET timestamp = DEFAULT")
+		err = errors.Join(err, undone)
+	}
+	if err == nil && now == 1_000_000 {
+		err = errors.New("the database server runs with sysdate-is-now, so that any account could date what it writes: remove that option")
+	}
+	return err
 }
 
 // isGalera returns the setting that makes a node wait before a read for what the other nodes wrote, empty where the server was
