@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"f2bc/routes/netnstest"
 	"f2bc/store"
@@ -49,7 +50,9 @@ func (s *synced) reset() {
 }
 
 // sync runs sync-routes on the host against a double that listens there.
-func (s *synced) sync(t *testing.T, double func(net.Listener) *mysqldouble.Between) (code int, stderr string, sent int64, packets int) {
+func (s *synced) sync(t *testing.T, patience time.Duration, double func(net.Listener) *mysqldouble.Between) (
+	code int, stderr string, sent int64, packets int,
+) {
 	t.Helper()
 	var l net.Listener
 	s.h.NS.Do(func() { l = mysqldouble.Listen(t) })
@@ -64,7 +67,7 @@ func (s *synced) sync(t *testing.T, double func(net.Listener) *mysqldouble.Betwe
 		defer os.RemoveAll(state)
 	}
 	cmd := f2bcProcess(t, "sync-routes")
-	cmd.Env = append(cmd.Env, "F2BC_TEST_ROOT=1", "F2BC_TEST_PATIENCE=1s", "F2BC_SOURCE=web1", "F2BC_STATE_DIR="+state,
+	cmd.Env = append(cmd.Env, "F2BC_TEST_ROOT=1", "F2BC_SOURCE=web1", "F2BC_STATE_DIR="+state, fmt.Sprint("F2BC_TEST_PATIENCE=", patience),
 		"F2BC_PASSWORD="+doublePassword, fmt.Sprintf("F2BC_DSN=mysql://f2bc@%s/%s", l.Addr(), s.d.name))
 	var said bytes.Buffer
 	cmd.Stderr = &said
@@ -77,8 +80,8 @@ func (s *synced) sync(t *testing.T, double func(net.Listener) *mysqldouble.Betwe
 	return cmd.ProcessState.ExitCode(), said.String(), sent, packets
 }
 
-// TestStalledSync: where the server stalls, or says something else, the routes stay as they are; or the run had all that
-// it asked for, and they are as the list is.
+// TestStalledSync: where the server stalls, or says something else, the routes stay as they are; or the run had all
+// that it asked for, and they are as the list is.
 func TestStalledSync(t *testing.T) {
 	d := newDoubled(t)
 	ban := func(args ...string) {
@@ -93,13 +96,14 @@ func TestStalledSync(t *testing.T) {
 	hosts := make([]*synced, 16)
 	for i := range hosts {
 		hosts[i] = d.newSynced(t)
-		if code, stderr, _, _ := hosts[i].sync(t, honest); code != 0 || strings.Join(table(hosts[i].h), " ") != syncedStays+" "+syncedGoes {
-			t.Fatal(code, stderr, table(hosts[i].h))
+		code, stderr, _, _ := hosts[i].sync(t, time.Minute, honest)
+		if got := strings.Join(table(hosts[i].h), " "); code != 0 || got != syncedStays+" "+syncedGoes {
+			t.Fatal(code, stderr, got)
 		}
 	}
 	ban("unban", syncedGoes)
 	ban("ban", syncedComes)
-	code, stderr, all, packets := hosts[0].sync(t, honest)
+	code, stderr, all, packets := hosts[0].sync(t, time.Minute, honest)
 	if code != 0 || strings.Join(table(hosts[0].h), " ") != syncedStays+" "+syncedComes {
 		t.Fatal(code, stderr, table(hosts[0].h))
 	}
@@ -115,17 +119,18 @@ func TestStalledSync(t *testing.T) {
 			func(l net.Listener) *mysqldouble.Between { return mysqldouble.Stall(t, l, d.target, after) }, true})
 	}
 	file := filepath.Join(t.TempDir(), "none")
-	for _, kind := range []string{"garbage", "one byte", "half", "OK", "error", "short error", "wrong sequence", "promises more", "file", "huge count", "full", "key"} {
+	for _, kind := range []string{"garbage", "one byte", "half", "OK", "error", "short error", "wrong sequence",
+		"promises more", "file", "huge count", "full", "key"} {
 		for nth := range someOf(int64(packets), 6) {
 			where := int(nth)
-			tries = append(tries, try{fmt.Sprintf("%s as packet %d of %d", kind, where, packets), func(l net.Listener) *mysqldouble.Between {
-				return mysqldouble.Replace(t, l, d.target, func(nth int, packet []byte) ([]byte, bool) {
-					if nth != where {
-						return packet, false
-					}
-					return mysqldouble.Nonsense(packet, file)[kind], false
-				})
-			}, false})
+			spoil := func(nth int, packet []byte) ([]byte, bool) {
+				if nth != where {
+					return packet, false
+				}
+				return mysqldouble.Nonsense(packet, file)[kind], false
+			}
+			tries = append(tries, try{fmt.Sprintf("%s as packet %d of %d", kind, where, packets),
+				func(l net.Listener) *mysqldouble.Between { return mysqldouble.Replace(t, l, d.target, spoil) }, false})
 		}
 	}
 	var running sync.WaitGroup // not t.Parallel: most of the time is waited, whatever the number of cores
@@ -133,7 +138,7 @@ func TestStalledSync(t *testing.T) {
 		running.Go(func() {
 			for j := i; j < len(tries); j += len(hosts) {
 				s.reset()
-				code, stderr, _, _ := s.sync(t, tries[j].double)
+				code, stderr, _, _ := s.sync(t, time.Second, tries[j].double)
 				old := slices.Equal(table(s.h), []string{syncedStays, syncedGoes})
 				now := slices.Equal(table(s.h), []string{syncedStays, syncedComes})
 				if code == 1 && !old || code == 0 && !now && tries[j].stalls || code != 0 && code != 1 {
@@ -154,7 +159,8 @@ func TestNoConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := &doubled{t: t, target: fmt.Sprint("127.0.0.1:", server.Port), name: server.Database(t), dir: t.TempDir()}
-	server.Exec(t, "CREATE USER f2bc@'%' IDENTIFIED BY '"+doublePassword+"'; GRANT ALL ON "+d.name+".* TO f2bc@'%'; CREATE USER thief@'%'")
+	server.Exec(t, "CREATE USER f2bc@'%' IDENTIFIED BY '"+doublePassword+"'; GRANT ALL ON "+d.name+".* TO f2bc@'%'")
+	server.Exec(t, "CREATE USER thief@'%'")
 	st, err := store.Init(t.Context(), store.Options{DSN: server.DSN(d.name)})
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +170,7 @@ func TestNoConnection(t *testing.T) {
 	honest := func(l net.Listener) *mysqldouble.Between { return mysqldouble.Stall(t, l, d.target, -1) }
 	run := func(args ...string) (int, string) {
 		cmd := f2bcProcess(t, args...)
-		cmd.Env = append(cmd.Env, "F2BC_TEST_PATIENCE=1s", "F2BC_SOURCE=web1", "F2BC_STATE_DIR="+s.h.Path("state"),
+		cmd.Env = append(cmd.Env, "F2BC_TEST_PATIENCE=3s", "F2BC_SOURCE=web1", "F2BC_STATE_DIR="+s.h.Path("state"),
 			"F2BC_PASSWORD="+doublePassword, fmt.Sprintf("F2BC_DSN=mysql://f2bc@%s/%s", d.target, d.name))
 		return exited(t, cmd)
 	}
@@ -177,7 +183,7 @@ func TestNoConnection(t *testing.T) {
 		if code, stderr := run("export", "--output", file); code != 0 {
 			t.Fatal(code, stderr)
 		}
-		if code, stderr, _, _ := s.sync(t, honest); code != 0 || !slices.Equal(table(s.h), []string{syncedStays}) {
+		if code, stderr, _, _ := s.sync(t, time.Minute, honest); code != 0 || !slices.Equal(table(s.h), []string{syncedStays}) {
 			t.Fatal(code, stderr, table(s.h))
 		}
 	}
@@ -186,11 +192,13 @@ func TestNoConnection(t *testing.T) {
 	refused := func(what, want string) {
 		t.Helper()
 		code, stderr := run("export", "--output", file)
-		if code != 1 || !strings.Contains(stderr, want) || !strings.Contains(stderr, "all connections are taken") || readFile(t, file) != list {
+		says := func(text string) bool { return strings.Contains(stderr, text) }
+		if code != 1 || !says(want) || !says("all connections are taken") || readFile(t, file) != list {
 			t.Errorf("%s: export: %d, %s", what, code, stderr)
 		}
-		code, stderr, _, _ = s.sync(t, honest)
-		if code != 1 || !strings.Contains(stderr, "routes stay as they are: ") || !strings.Contains(stderr, want) || !slices.Equal(table(s.h), []string{syncedStays}) {
+		code, stderr, _, _ = s.sync(t, 3*time.Second, honest)
+		stay := slices.Equal(table(s.h), []string{syncedStays})
+		if code != 1 || !says("routes stay as they are: ") || !says(want) || !stay {
 			t.Errorf("%s: sync-routes: %d, %v, %s", what, code, table(s.h), stderr)
 		}
 		if code, stderr = run("ban", syncedStays); code != 0 || !strings.Contains(stderr, "1 fact waits in the outbox") {

@@ -10,8 +10,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// longest is how long a command may take, whatever the store does. A subcommand has its command's limit. What goes on for
-// good, or as long as its input, has none: --watch, - and --from -.
+// longest is how long a command may take, whatever the store does. A subcommand has its command's limit. What goes on
+// for good, or as long as its input, has none: --watch, - and --from -.
 var longest = map[string]time.Duration{
 	"ban":         10 * time.Minute,
 	"unban":       10 * time.Minute,

@@ -27,8 +27,8 @@ func TestEveryCommandHasALimit(t *testing.T) {
 	}
 }
 
-// TestLimit: a command that takes longer than it may ends with 1, whatever was under way; what has no end of its own has
-// no limit, and a signal is a signal.
+// TestLimit: a command that takes longer than it may ends with 1, whatever was under way; what has no end of its own
+// has no limit, and a signal is a signal.
 func TestLimit(t *testing.T) {
 	was := longest["status"]
 	longest["status"] = 10 * time.Millisecond
@@ -47,7 +47,8 @@ func TestLimit(t *testing.T) {
 		<-ctx.Done()
 		return errors.Join(errors.New("read"), context.Canceled)
 	}
-	if code, stderr := run(t.Context(), stalled); code != 1 || !strings.Contains(stderr, "f2bc: not done after 10ms, the longest that f2bc status may take: read") {
+	const late10 = "f2bc: not done after 10ms, the longest that f2bc status may take: read"
+	if code, stderr := run(t.Context(), stalled); code != 1 || !strings.Contains(stderr, late10) {
 		t.Errorf("%d, %s", code, stderr)
 	}
 	late := func(ctx context.Context) error { <-ctx.Done(); return nil }

@@ -88,8 +88,8 @@ func (c *hostConn) BeginTx(ctx context.Context, o driver.TxOptions) (tx driver.T
 	return &hostTx{tx, ctx, c, context.AfterFunc(ctx, func() { c.line.end(ctx.Err()) })}, nil
 }
 
-// hostTx ends with its context, as a commit and a rollback of the driver do not: where the server says nothing they would
-// wait for an answer, and whoever holds a lock with them.
+// hostTx ends with its context, as a commit and a rollback of the driver do not: where the server says nothing they
+// would wait for an answer, and whoever holds a lock with them.
 type hostTx struct {
 	tx   driver.Tx
 	ctx  context.Context
@@ -111,7 +111,7 @@ func (t *hostTx) over(end func() error) (err error) {
 	return end()
 }
 
-func (c *hostConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
+func (c *hostConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (_ driver.Result, err error) {
 	defer func() { err = c.settle(err, recover()) }()
 	if err := c.ready(ctx, query); err != nil {
 		return nil, err
@@ -119,8 +119,9 @@ func (c *hostConn) ExecContext(ctx context.Context, query string, args []driver.
 	return c.exec(ctx, query, args)
 }
 
-// manyKey marks the context of a write of many batches. Their statements are prepared, which spares the server a sixth of
-// its time. The others are not: a prepared one takes 8 MB of the server until the connection ends, late under --watch.
+// manyKey marks the context of a write of many batches. Their statements are prepared, which spares the server a sixth
+// of its time. The others are not: a prepared one takes 8 MB of the server until the connection ends, late under
+// --watch.
 type manyKey struct{}
 
 func (c *hostConn) exec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
@@ -140,12 +141,13 @@ func (c *hostConn) exec(ctx context.Context, query string, args []driver.NamedVa
 	return c.prepared[query].ExecContext(ctx, args)
 }
 
-func (c *hostConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
+func (c *hostConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (_ driver.Rows, err error) {
 	defer func() { err = c.settle(err, recover()) }()
 	if err := c.ready(ctx, query); err != nil {
 		return nil, err
 	}
-	if rows, err = c.mysqlConn.QueryContext(ctx, query, args); err != nil {
+	rows, err := c.mysqlConn.QueryContext(ctx, query, args)
+	if err != nil {
 		return nil, err
 	}
 	return hostRows{rows, c}, nil

@@ -17,8 +17,8 @@ import (
 // writePiece is what a write must get rid of within ProgressTime.
 const writePiece = 64 << 10
 
-// line is a connection below the driver, which would wait without end for a server that stopped, and tell why it gave up
-// only to its logger.
+// line is a connection below the driver, which would wait without end for a server that stopped, and tell why it gave
+// up only to its logger.
 //
 //	driver ── line ──> login ──> TCP, socket, ssh
 type line struct {

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// checkSocket says why a socket may be anybody's, who would then be told the password: it, and each link on the way, must
-// belong to root, to us or to the owner of its directory, into which nobody else may write.
+// checkSocket says why a socket may be anybody's, who would then be told the password: it, and each link on the way,
+// must belong to root, to us or to the owner of its directory, into which nobody else may write.
 func checkSocket(path string) error {
 	for range 10 {
 		info, err := os.Lstat(path)
@@ -23,8 +23,8 @@ func checkSocket(path string) error {
 			return err
 		}
 		if owner := ownerOf(info); owner != 0 && owner != os.Geteuid() && owner != ownerOf(dir) {
-			return fmt.Errorf("%s belongs to user %d, who is neither root, nor the owner of its directory, nor the one who runs f2bc; "+
-				"name the server's own socket in the dsn, such as /run/mysqld/mysqld.sock", path, owner)
+			return fmt.Errorf("%s belongs to user %d, who is neither root, nor the owner of its directory, nor the one "+
+				"who runs f2bc; name the server's own socket in the dsn, such as /run/mysqld/mysqld.sock", path, owner)
 		}
 		if dir.Mode().Perm()&0o022 != 0 && dir.Mode()&fs.ModeSticky == 0 {
 			return fmt.Errorf("others can put another socket in the place of %s (mode %04o); run chmod go-w %s",

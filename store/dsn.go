@@ -28,10 +28,10 @@ import (
 //	tls-ca=/path                    trust the CAs in this PEM file instead of the system's
 //	tls-cert=/path&tls-key=/path    show this client certificate; without tls-key the key stands in the same PEM file
 //
-// The files are read again at every connect, so that certificates can be renewed. Without TLS a server that asks for the
-// password itself, as those of MySQL 8 do, does not get it, unless
+// The files are read again at every connect, so that certificates can be renewed. Without TLS a server that asks for
+// the password itself, as those of MySQL 8 do, does not get it, unless there is
 //
-//	server-key=/path                encrypts it with this RSA public key of the server, a PEM file
+//	server-key=/path                encrypt it with this RSA public key of the server, a PEM file
 type DSN struct {
 	Path           string   // the file of an embedded store; empty for MySQL
 	User, Password string   // the password is never printed
@@ -140,7 +140,8 @@ func (d *DSN) parseOptions(query string) error {
 				return err
 			}
 		default:
-			return fmt.Errorf("unknown option %q, known are tls=true, tls=false, tls=sha256:HEX, tls-ca, tls-cert, tls-key, server-key and socket", option)
+			return fmt.Errorf("unknown option %q, known are tls=true, tls=false, tls=sha256:HEX, tls-ca, tls-cert, "+
+				"tls-key, server-key and socket", option)
 		}
 	}
 	return d.checkTLS()

@@ -57,8 +57,10 @@ func withHint(err error) error {
 	case readOnly(number(err)):
 		hint = "name the server that takes writes in the dsn"
 	case errors.Is(err, errAsksPassword):
-		hint = "an account of MySQL 8 (caching_sha2_password) needs TLS, the server's socket, or its public key in a file that the dsn names with server-key"
-	case errors.Is(err, mysql.ErrCleartextPassword), errors.Is(err, mysql.ErrOldPassword), errors.Is(err, mysql.ErrUnknownPlugin):
+		hint = "an account of MySQL 8 (caching_sha2_password) needs TLS, the server's socket, " +
+			"or its public key in a file that the dsn names with server-key"
+	case errors.Is(err, mysql.ErrCleartextPassword), errors.Is(err, mysql.ErrOldPassword),
+		errors.Is(err, mysql.ErrUnknownPlugin):
 		hint = "f2bc answers mysql_native_password, client_ed25519 and caching_sha2_password: give this account one of them"
 	case slices.Contains([]uint16{1040, 1203, 1226}, number(err)):
 		hint = "all connections are taken, maybe by one account: f2bc setup mysql prints accounts with a limit"

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,18 +17,18 @@ import (
 	"f2bc/store/mysqldouble"
 )
 
-// FuzzWire: whatever bytes come from a server, from the start or after an honest login, everything ends without a panic,
-// and the password does not go out.
+// FuzzWire: whatever bytes come from a server, from the start or after an honest login, everything ends without a
+// panic, and the password does not go out.
 func FuzzWire(f *testing.F) {
 	packet := func(sequence byte, payload ...byte) []byte { return mysqldouble.Packet(sequence, payload...) }
 	greeting := packet(0, mysqldouble.Greeting("caching_sha2_password")...)
 	column := packet(2, append([]byte("\x03def\x00\x00\x00\x01a\x01a\x0c\x3f\x00\xff\xff\x00\x00\xfd"), 0, 0, 0, 0, 0)...)
-	answer := bytes.Join([][]byte{packet(1, 1), column, packet(3, []byte("\x0816777216")...), packet(4, 0xfe, 0, 0, 2, 0, 0, 0)}, nil)
+	answer := slices.Concat(packet(1, 1), column, packet(3, []byte("\x0816777216")...), packet(4, 0xfe, 0, 0, 2, 0, 0, 0))
 	ok := func(sequence byte) []byte { return packet(sequence, mysqldouble.OK...) }
-	login := bytes.Join([][]byte{greeting, ok(2), answer, ok(1)}, nil)
+	login := slices.Concat(greeting, ok(2), answer, ok(1))
 	for _, start := range []byte{0, 1, 2, 3} {
 		f.Add(start, login)
-		f.Add(start, bytes.Join([][]byte{ok(1), answer, answer, ok(1)}, nil))
+		f.Add(start, slices.Concat(ok(1), answer, answer, ok(1)))
 		for _, nonsense := range mysqldouble.Nonsense(packet(2, mysqldouble.OK...), "/etc/hostname") {
 			f.Add(start, append(bytes.Clone(greeting), nonsense...))
 			f.Add(start, append(ok(1), nonsense...))
@@ -72,7 +73,8 @@ func FuzzWire(f *testing.F) {
 // manyColumns reports whether a packet may be taken for the announcement of more columns than there is memory for.
 func manyColumns(answers []byte) bool {
 	for i := range answers {
-		if answers[i] == 0xfd && i+3 < len(answers) || answers[i] == 0xfe && i+8 < len(answers) && !bytes.Equal(answers[i+4:i+9], make([]byte, 5)) {
+		left := answers[i:]
+		if left[0] == 0xfd && len(left) > 3 || left[0] == 0xfe && len(left) > 8 && !bytes.Equal(left[4:9], make([]byte, 5)) {
 			return true
 		}
 	}

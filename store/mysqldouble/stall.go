@@ -25,8 +25,8 @@ type Between struct {
 	ends     []net.Conn
 }
 
-// Stall passes connections on to a server until it has passed so many bytes of its answers, of all connections together;
-// then it keeps them, and those that come later, open and says nothing more. Below zero it never stalls.
+// Stall passes connections on to a server until it has passed so many bytes of its answers, of all connections
+// together; then it keeps them, and those that come later, open and says nothing more. Below zero it never stalls.
 func Stall(t testing.TB, l net.Listener, target string, after int64) *Between {
 	b := &Between{target: target, left: after}
 	serve(t, l, b.pass)
@@ -36,7 +36,9 @@ func Stall(t testing.TB, l net.Listener, target string, after int64) *Between {
 
 // Replace passes connections on, and asks spoil about each packet of the server's, counted from 0 over all connections.
 // What it returns is sent instead; after a stall nothing more is.
-func Replace(t testing.TB, l net.Listener, target string, spoil func(nth int, packet []byte) (instead []byte, stall bool)) *Between {
+func Replace(
+	t testing.TB, l net.Listener, target string, spoil func(nth int, packet []byte) (instead []byte, stall bool),
+) *Between {
 	b := &Between{target: target, left: -1, spoil: spoil}
 	serve(t, l, b.pass)
 	t.Cleanup(b.close)
