@@ -37,7 +37,7 @@ func TestLock(t *testing.T) {
 	if _, err := cfg.lock(ctx, l); err == nil {
 		t.Error("two have the lock")
 	}
-	if want := fmt.Sprintf("waiting for another test: process %d, for 0s", os.Getpid()); len(notes) != 1 || notes[0] != want {
+	if want := fmt.Sprintf("waiting for another test: process %d, for ", os.Getpid()); len(notes) != 1 || !strings.HasPrefix(notes[0], want) {
 		t.Errorf("said %q, want %q once", notes, want)
 	}
 	l.wait = 0
@@ -52,11 +52,11 @@ func TestLock(t *testing.T) {
 // What the holder of a lock says of itself, and what older versions said and read.
 func TestLockHolder(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
-		{"", "a run of another version of f2bc"},
-		{fmt.Sprintf("%-20d\n", 0), "a run of another version of f2bc, for 1h0m0s"}, // by the time of its file
-		{fmt.Sprintf("%-20d\n", 1234), "process 1234, for 1h0m0s"},
-		{fmt.Sprintf("%-20s\n", fmt.Sprint("4194304 ", time.Now().Unix()-90)), "process 4194304, for 1m30s"},
-		{fmt.Sprintf("%-20s\n", fmt.Sprint("0 4194304 ", time.Now().Unix()-90)), "process 4194304, for 1m30s"},
+		{"", "a run of another version of f2bc"}, // and no more is known
+		{fmt.Sprintf("%-20d\n", 0), "a run of another version of f2bc, for 1h0m"}, // by the time of its file
+		{fmt.Sprintf("%-20d\n", 1234), "process 1234, for 1h0m"},
+		{fmt.Sprintf("%-20s\n", fmt.Sprint("4194304 ", time.Now().Unix()-90)), "process 4194304, for 1m3"},
+		{fmt.Sprintf("%-20s\n", fmt.Sprint("0 4194304 ", time.Now().Unix()-90)), "process 4194304, for 1m3"},
 		{fmt.Sprintf("%-20s\n", fmt.Sprint("0 1234 ", time.Now().Unix()+90)), "process 1234, for 0s"},
 	} {
 		path := writeFile(t, filepath.Join(t.TempDir(), "lock"), c.text)
@@ -70,7 +70,7 @@ func TestLockHolder(t *testing.T) {
 		}
 		defer f.Close()
 		h := readHolder(f)
-		if got := h.String(); got != c.want || h.watch != (c.text != "" && c.text[0] != '0') {
+		if got := h.String(); !strings.HasPrefix(got, c.want) || h.watch != (c.text != "" && c.text[0] != '0') {
 			t.Errorf("%q: %s, watches: %v; want %s", c.text, got, h.watch, c.want)
 		}
 	}
