@@ -13,31 +13,6 @@ import (
 )
 
 func (p *process) hostCommand() *cli.Command {
-	names := func(do func(context.Context, *store.Store, string) error) cli.ActionFunc {
-		return func(c *cli.Context) error {
-			if !c.Args().Present() {
-				return usagef("no host named; see %s --help", commandName(c))
-			}
-			cfg, err := p.configure(c)
-			if err != nil {
-				return err
-			}
-			st, err := p.openStore(c.Context, cfg)
-			if err != nil {
-				return err
-			}
-			defer st.Close()
-			for _, name := range c.Args().Slice() {
-				if name != cleanName(name, "") {
-					return usagef("%q is no host's name", name)
-				}
-				if err := do(c.Context, st, name); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-	}
 	return &cli.Command{
 		Name:   "host",
 		Usage:  "the hosts of the fleet: see them, remove one, take it back",
@@ -51,7 +26,7 @@ func (p *process) hostCommand() *cli.Command {
 sync on, its address is no longer kept from being banned, and its database account is dropped where your account
 may do that; otherwise the statement is printed. f2bc host add takes it back.`,
 				Flags:  globalFlags(),
-				Action: names(p.hostRemove),
+				Action: p.eachHost(p.hostRemove),
 			},
 			{
 				Name:        "add",
@@ -59,35 +34,51 @@ may do that; otherwise the statement is printed. f2bc host add takes it back.`,
 				ArgsUsage:   "NAME…",
 				Description: "What they have reported counts again. For their accounts see f2bc setup mysql --source NAME.",
 				Flags:       globalFlags(),
-				Action: names(func(ctx context.Context, st *store.Store, name string) error {
-					if err := st.Release(ctx, name); err != nil {
-						return err
-					}
-					p.out.say("%s counts again; for its account see f2bc setup mysql --source %[1]s", name)
-					return nil
-				}),
+				Action:      p.eachHost(p.hostAdd),
 			},
 			{
-				Name:  "list",
-				Usage: "show the hosts, and which are blocked",
-				Flags: append([]cli.Flag{formatFlag()}, globalFlags()...),
-				Action: func(c *cli.Context) error {
-					layout, err := parseLayout(c)
-					if err != nil {
-						return err
-					}
-					if err := noArguments(c); err != nil {
-						return err
-					}
-					cfg, err := p.configure(c)
-					if err != nil {
-						return err
-					}
-					return p.hostList(c.Context, cfg, layout)
-				},
+				Name:   "list",
+				Usage:  "show the hosts, and which are blocked",
+				Flags:  append([]cli.Flag{formatFlag()}, globalFlags()...),
+				Action: p.hostList,
 			},
 		},
 	}
+}
+
+// eachHost is the action of a command that does something with hosts that are named.
+func (p *process) eachHost(do func(context.Context, *store.Store, string) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if !c.Args().Present() {
+			return usagef("no host named; see %s --help", commandName(c))
+		}
+		cfg, err := p.configure(c)
+		if err != nil {
+			return err
+		}
+		st, err := p.openStore(c.Context, cfg)
+		if err != nil {
+			return err
+		}
+		defer st.Close()
+		for _, name := range c.Args().Slice() {
+			if name != cleanName(name, "") {
+				return usagef("%q is no host's name", name)
+			}
+			if err := do(c.Context, st, name); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func (p *process) hostAdd(ctx context.Context, st *store.Store, name string) error {
+	if err := st.Release(ctx, name); err != nil {
+		return err
+	}
+	p.out.say("%s counts again; for its account see f2bc setup mysql --source %[1]s", name)
+	return nil
 }
 
 func (p *process) hostRemove(ctx context.Context, st *store.Store, name string) error {
@@ -125,7 +116,19 @@ func (p *process) hostRemove(ctx context.Context, st *store.Store, name string) 
 	return nil
 }
 
-func (p *process) hostList(ctx context.Context, cfg *config, layout string) error {
+func (p *process) hostList(c *cli.Context) error {
+	layout, err := parseLayout(c)
+	if err != nil {
+		return err
+	}
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	cfg, err := p.configure(c)
+	if err != nil {
+		return err
+	}
+	ctx := c.Context
 	st, err := p.openStore(ctx, cfg)
 	if err != nil {
 		return err
