@@ -52,7 +52,7 @@ func TestLock(t *testing.T) {
 // What the holder of a lock says of itself, and what older versions said and read.
 func TestLockHolder(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
-		{"", "a run of another version of f2bc"}, // and no more is known
+		{"", "a run of another version of f2bc"},                                  // and no more is known
 		{fmt.Sprintf("%-20d\n", 0), "a run of another version of f2bc, for 1h0m"}, // by the time of its file
 		{fmt.Sprintf("%-20d\n", 1234), "process 1234, for 1h0m"},
 		{fmt.Sprintf("%-20s\n", fmt.Sprint("4194304 ", time.Now().Unix()-90)), "process 4194304, for 1m3"},
