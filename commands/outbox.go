@@ -161,7 +161,8 @@ func (s *sender) keep(facts []store.Fact, at, tried time.Time) error {
 			facts[i].Source = ""
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // the time for the store may be over
+	const limit = 10 * time.Second
+	ctx, cancel := context.WithTimeout(store.WithPatience(context.Background(), limit), limit) // the store's time may be over
 	defer cancel()
 	err := makeStateDir(s.cfg)
 	var outbox *store.Outbox

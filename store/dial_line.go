@@ -140,7 +140,7 @@ func (l *line) Print(v ...any) {
 func (l *line) withLogged(err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err == nil || l.logged == nil || errors.Is(err, l.logged) {
+	if err == nil || l.why != nil || l.logged == nil || errors.Is(err, l.logged) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", err, l.logged)

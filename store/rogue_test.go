@@ -143,6 +143,9 @@ func TestFullAuthentication(t *testing.T) {
 				_, err := Open(t.Context(), Options{DSN: dsn, Password: secret})
 				tells := func(p []byte) bool { return mysqldouble.Betrays(p, []byte(secret), genuine) }
 				got := slices.ContainsFunc(rogue.Packets(), tells)
+				if n := len(rogue.Packets()); n > 3 {
+					t.Errorf("%s, greeted as %s, dsn %q: tried again, %d packets", plugin, c.greets, option, n)
+				}
 				want := "needs TLS, the server's socket, or its public key"
 				if option != "" {
 					want = "Access denied" // by a server that was told the password and does not like it
