@@ -118,6 +118,7 @@ func (p *process) setupMySQL(cfg *config, source string) error {
 		"{database}", accounts.Database, "{server}", accounts.Server, "{people}", accounts.People,
 		"{revoke}", regexp.MustCompile("(?m)^(.)").ReplaceAllString(accounts.Revoke, "--\t$1"),
 	).Replace(mysqlSetup)
-	_, err = io.WriteString(p.out.stdout, store.PasswordPlace.ReplaceAllStringFunc(text, func(string) string { return "'" + rand.Text() + "'" }))
+	text = store.PasswordPlace.ReplaceAllStringFunc(text, func(string) string { return "'" + rand.Text() + "'" })
+	_, err = io.WriteString(p.out.stdout, text)
 	return err
 }

@@ -15,8 +15,8 @@ func (s *Store) callFacts(ctx context.Context, facts []Fact) error {
 		if f.Lift {
 			lift = 1
 		}
-		text = fmt.Appendf(text, `%s["%x",%d,"%x",%d,%d,%d]`, [2]string{"[", ","}[min(i, 1)], f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), f.Reason,
-			f.At, f.bantimeMicros(), lift)
+		text = fmt.Appendf(text, `%s["%x",%d,"%x",%d,%d,%d]`, [2]string{"[", ","}[min(i, 1)],
+			f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), f.Reason, f.At, f.bantimeMicros(), lift)
 	}
 	_, err := s.db.ExecContext(ctx, "CALL write_facts(?)", append(text, ']'))
 	return err
@@ -42,7 +42,7 @@ type Check struct {
 // A single fact of a server's own account is one call, the one statement after login: fail2ban waits for it, and the store may
 // be far away.
 func (s *Store) Give(ctx context.Context, facts []Fact, at time.Time, check *Check) ([]Fact, error) {
-	if len(facts) == 1 && s.own(facts[0]) && facts[0].At == 0 && (!facts[0].Lift || facts[0].exact()) && way(s.ways.Load()) == byCall {
+	if len(facts) == 1 && s.oneCall(facts[0]) {
 		given, err := s.giveOne(ctx, &facts[0], at, check)
 		if given || err != nil {
 			return facts, err
@@ -65,6 +65,11 @@ func (s *Store) Give(ctx context.Context, facts []Fact, at time.Time, check *Che
 		err = s.Write(ctx, facts)
 	}
 	return facts, err
+}
+
+// oneCall reports whether the procedure write_fact may take f.
+func (s *Store) oneCall(f Fact) bool {
+	return s.own(f) && f.At == 0 && (!f.Lift || f.exact()) && way(s.ways.Load()) == byCall
 }
 
 // giveOne gives a fact by call, and reports whether that is done: if not, Give goes on in the other way, as it does where the
@@ -129,8 +134,8 @@ func (s *Store) callFact(ctx context.Context, f Fact, at time.Time, names any) (
 	var offset, now Time
 	var id, schema, pause string
 	var blocked, stale bool
-	row := s.db.QueryRowContext(ctx, "CALL write_fact(?, ?, ?, ?, ?, ?, ?, ?, ?)", f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Reason), f.Lift,
-		f.bantimeMicros(), int64(happened), int64(TimeOf(asked)), int64(keptOffset(s.stateDir)), names)
+	row := s.db.QueryRowContext(ctx, "CALL write_fact(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Reason), f.Lift, f.bantimeMicros(), int64(happened), int64(TimeOf(asked)), int64(keptOffset(s.stateDir)), names)
 	if err := row.Scan(&written, &offset, &now, &id, &schema, &pause, &blocked, &stale); err != nil {
 		return 0, err
 	}

@@ -55,8 +55,8 @@ func (s *Store) WriteHost(ctx context.Context, h Host) (address string, err erro
 			return s.db.QueryRowContext(ctx, "CALL write_host(?, ?, ?, ?, ?)", []byte(h.Version), h.Wanted, h.Installed,
 				[]byte(h.Mode), []byte(message)).Scan(&address)
 		}
-		query := "INSERT INTO " + w.prefix() + "host (source, version, at, wanted, installed, mode, error, address) VALUES (?, ?, ?, ?, ?, ?, ?, " +
-			s.engine.peer + ")" + s.replaceHost(w)
+		query := "INSERT INTO " + w.prefix() + "host (source, version, at, wanted, installed, mode, error, address)\n" +
+			"VALUES (?, ?, ?, ?, ?, ?, ?, " + s.engine.peer + ")" + s.replaceHost(w)
 		_, err := s.db.ExecContext(ctx, query, []byte(h.Name), []byte(h.Version), s.clock.now(), h.Wanted, h.Installed,
 			[]byte(h.Mode), []byte(message))
 		if err == nil {
@@ -115,7 +115,8 @@ SELECT host.source, version, address, at, ` + s.engine.recorded + `, wanted, ins
 ORDER BY 1`
 	if s.schema >= s.engine.since {
 		query = `
-SELECT host.source, version, address, at, ` + s.engine.recordedOf("host") + `, wanted, installed, mode, error, COALESCE(blocked > released, FALSE)
+SELECT host.source, version, address, at, ` + s.engine.recordedOf("host") + `, wanted, installed, mode, error,
+  COALESCE(blocked > released, FALSE)
 FROM host LEFT JOIN source ON name = host.source
 UNION ALL
 SELECT name, '', '', 0, 0, 0, 0, '', '', TRUE FROM source WHERE blocked > released AND name NOT IN (SELECT source FROM host)

@@ -34,7 +34,8 @@ func (w way) prefix() string {
 var ErrNotOwn = errors.New("use your admin configuration")
 
 // ErrNoProcedures says that a dump without them was restored. What this host reports waits until there are some again.
-var ErrNoProcedures = errors.New("the database has lost f2bc's procedures, as a dump without --routines does: run f2bc init with the owner's configuration")
+var ErrNoProcedures = errors.New("the database has lost f2bc's procedures, as a dump without --routines does: " +
+	"run f2bc init with the owner's configuration")
 
 // own reports whether a server's own account may write f.
 func (s *Store) own(f Fact) bool {

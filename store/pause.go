@@ -44,7 +44,8 @@ func (s *Store) setPaused(value string) {
 func (s *Store) newestMark() string {
 	var newest []string
 	for _, t := range s.marked() {
-		newest = append(newest, "COALESCE((SELECT MAX("+s.engine.recorded+") FROM (SELECT MAX(mark) AS mark FROM "+t.table+") AS newest_"+t.table+"), 0)")
+		newest = append(newest, "COALESCE((SELECT MAX("+s.engine.recorded+
+			") FROM (SELECT MAX(mark) AS mark FROM "+t.table+") AS newest_"+t.table+"), 0)")
 	}
 	return s.engine.greatest + "(" + strings.Join(newest, ", ") + ")"
 }

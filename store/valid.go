@@ -63,8 +63,8 @@ func (s *Store) sane(query string) string {
 	return strings.NewReplacer("{now}", fmt.Sprint(int64(now)), "{ahead}", fmt.Sprint(int64(now.Add(maxAhead)))).Replace(query)
 }
 
-// fragments are what the views and procedures of MySQL have in common with each other and with the statements here. In a
-// procedure ahead, clock, now_us, me and peer are variables.
+// fragments are what the views and procedures of MySQL have in common with each other and with the statements here: {name} there
+// stands for one of them. In a procedure ahead, clock, now_us, me and peer are variables.
 var fragments = map[string]string{
 	// No write waits longer for a lock. Procedures of an account that is no owner's but root's would write to a replica.
 	"session": `SET time_zone = '+00:00', innodb_lock_wait_timeout = 2{causal};
@@ -116,8 +116,8 @@ var fragments = map[string]string{
 
 // unchanged keeps the mark of a row that a report that is not forced or an exact lift does not change.
 const unchanged = `ON DUPLICATE KEY UPDATE
-  mark = IF(` + validReport + ` AND at <= {ahead} AND lifted <= {ahead} AND (VALUES(at), VALUES(at) = 0, VALUES(expires)) <= (at, forced = at, expires)
-    AND VALUES(longest) <= longest AND VALUES(lifted) <= lifted, mark, VALUES(mark)),`
+  mark = IF(` + validReport + ` AND at <= {ahead} AND lifted <= {ahead}
+    AND (VALUES(at), VALUES(at) = 0, VALUES(expires)) <= (at, forced = at, expires) AND VALUES(longest) <= longest AND VALUES(lifted) <= lifted, mark, VALUES(mark)),`
 
 // functions are fragments with arguments, $1 and $2.
 var functions = map[string]string{

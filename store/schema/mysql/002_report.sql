@@ -1,5 +1,6 @@
 -- The latest report and the latest exact lift of each (prefix, source, reason).
--- Every column but the mark only ever grows (at and expires as a pair), which is what makes merging order-free.
+-- Every column but the mark only ever grows (at and expires as a pair: of reports at the same time a forced one is the later),
+-- which is what makes merging order-free.
 -- Times are microseconds since 1970 UTC; an expiry of 9223372036854775807 is permanent.
 CREATE TABLE IF NOT EXISTS report (
   addr    VARBINARY(16)    NOT NULL,            -- 4 bytes IPv4, 16 bytes IPv6, host bits zero
