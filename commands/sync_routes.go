@@ -152,6 +152,9 @@ func (s *syncer) once(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, answerTime) // what is done without the store needs time too
 	defer cancel()
 	v, err := s.askOnce(asking)
+	if err != nil && asking.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("the list was not there within %v: %w", answerTime, err)
+	}
 	reading.Wait()
 	if v.st != nil {
 		defer v.st.Close()
