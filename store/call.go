@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -132,18 +133,23 @@ func (s *Store) callFact(ctx context.Context, f Fact, at time.Time, names any) (
 		happened = TimeOf(at)
 	}
 	var offset, now Time
-	var id, schema, pause string
+	var about string
 	var blocked, stale bool
 	row := s.db.QueryRowContext(ctx, "CALL write_fact(?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Reason), f.Lift, f.bantimeMicros(), int64(happened), int64(TimeOf(asked)), int64(keptOffset(s.stateDir)), names)
-	if err := row.Scan(&written, &offset, &now, &id, &schema, &pause, &blocked, &stale); err != nil {
+	if err := row.Scan(&written, &offset, &now, &about, &blocked, &stale); err != nil {
 		return 0, err
 	}
 	s.blocked.Store(blocked)
 	if happened != 0 {
 		s.keepOffset(offset)
 	}
-	err = s.know(asked, map[string]string{"id": id, "schema": schema, pauseName: pause, "now": fmt.Sprint(int64(now))})
+	meta := map[string]string{"now": fmt.Sprint(int64(now))}
+	for line := range strings.Lines(about) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		meta[name] = value
+	}
+	err = s.know(asked, meta)
 	if err == nil && written != 0 && stale {
 		s.db.ExecContext(ctx, "CALL touch_host()") // the next command does it otherwise
 	}

@@ -88,12 +88,6 @@ var fragments = map[string]string{
 	"seen": `UPDATE host SET moved = IF(address = peer, moved, clock), address = peer, mark = clock
   WHERE source = me AND mark NOT BETWEEN clock - INTERVAL 1 HOUR AND clock + INTERVAL 1 MINUTE;`,
 
-	// Whether an entry of the never-ban list, or a host, bears on a prefix. A host name may, unless the caller knows it.
-	"bears": `IF(INET6_ATON(SUBSTRING_INDEX(entry, '/', 1)) IS NULL, NOT JSON_CONTAINS(names, JSON_QUOTE(CONVERT(entry USING utf8mb4))),
-      LENGTH(INET6_ATON(SUBSTRING_INDEX(entry, '/', 1))) = LENGTH(f_addr) AND INET6_ATON(SUBSTRING_INDEX(entry, '/', 1)) <= f_last
-      AND {last INET6_ATON(SUBSTRING_INDEX(entry,'/',1)) IF(LOCATE('/',entry)>0,SUBSTRING_INDEX(entry,'/',-1),8*LENGTH(f_addr))} >= f_addr)`,
-	"shields": `LENGTH(INET6_ATON(address)) = LENGTH(f_addr) AND INET6_ATON(address) BETWEEN f_addr AND f_last`,
-
 	// What a wider lift of one's own resets, which is hardly ever there: counting locks nothing.
 	"reset": `SELECT COUNT(*) INTO found FROM report WHERE {reset_rows};
     IF found > 0 THEN

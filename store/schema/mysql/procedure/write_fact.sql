@@ -34,7 +34,13 @@ BEGIN
   END IF;
 
   IF is_lift = 0 AND names IS NOT NULL THEN -- the caller then asks what it is
-    SET asks = EXISTS (SELECT 1 FROM allow WHERE at > removed AND {bears}) OR EXISTS (SELECT 1 FROM host WHERE address <> '' AND {shields});
+    SET asks = EXISTS (
+      SELECT entry, INET6_ATON(SUBSTRING_INDEX(entry, '/', 1)) AS first,
+        SUBSTRING_INDEX(SUBSTRING_INDEX(CONCAT(entry, '/', 8 * LENGTH(f_addr)), '/', 2), '/', -1) AS bits
+      FROM allow WHERE at > removed
+      HAVING IF(first IS NULL, NOT JSON_CONTAINS(names, JSON_QUOTE(CONVERT(entry USING utf8mb4))),
+        LENGTH(first) = LENGTH(f_addr) AND first <= f_last AND {last first bits} >= f_addr)
+    ) OR EXISTS (SELECT 1 FROM host WHERE LENGTH(INET6_ATON(address)) = LENGTH(f_addr) AND INET6_ATON(address) BETWEEN f_addr AND f_last);
   END IF;
   IF NOT asks THEN
     IF happened = 0 THEN -- later than what it is about, so far as that is not before now
@@ -54,8 +60,7 @@ BEGIN
     COMMIT;
   END IF;
   SELECT IF(asks, 0, f_at), clock_offset, now_us,
-    (SELECT value FROM meta WHERE name = 'id'), (SELECT value FROM meta WHERE name = 'schema'),
-    COALESCE((SELECT value FROM meta WHERE name = 'pause'), ''),
+    (SELECT GROUP_CONCAT(name, ' ', value SEPARATOR '\n') FROM meta),
     EXISTS (SELECT 1 FROM source WHERE name = me AND blocked > released),
     EXISTS (SELECT 1 FROM host WHERE source = me AND mark NOT BETWEEN clock - INTERVAL 1 HOUR AND clock + INTERVAL 1 MINUTE);
 END
