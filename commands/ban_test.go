@@ -1,10 +1,13 @@
 package commands
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -168,4 +171,21 @@ VALUES ('web2', '', '198.51.100.99', 1, 0, 0, '', '')`)
 	f.run("f2bc_admin", "hub", 0, "allow", "remove", "late.example")
 	f.host("web2", 0, "ban", "203.0.113.200")
 	f.wantOneCall("web2")
+}
+
+// TestNothingTookIt: a ban that neither the store nor the outbox took is not said to be done.
+func TestNothingTookIt(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "state"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("F2BC_DSN", "mysql://web1@127.0.0.1:1/f2bc")
+	t.Setenv("F2BC_SOURCE", "web1")
+	t.Setenv("F2BC_STATE_DIR", filepath.Join(dir, "state"))
+	var stdout, stderr bytes.Buffer
+	code := Run(t.Context(), []string{"f2bc", "ban", "203.0.113.6"}, nil, &stdout, &stderr)
+	if code == 0 || !strings.Contains(stderr.String(), "neither the store nor the outbox took 1 fact") ||
+		strings.Contains(stderr.String(), "banned before") {
+		t.Errorf("%d: %s", code, &stderr)
+	}
 }

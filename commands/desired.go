@@ -65,7 +65,7 @@ func (d *desire) add(ban netip.Prefix, forced bool) {
 			d.wide[ban] = true
 		}
 	}
-	if d.ipv6Prefix > 0 {
+	if d.ipv6Prefix > 0 && !ban.Overlaps(nat64) {
 		ban = routes.Widen(ban, d.ipv6Prefix, d.guard)
 	}
 	// A connected network comes out of each wider ban by itself: an address in it may still be banned by another.

@@ -152,7 +152,12 @@ func (p *process) exportStore(ctx context.Context, cfg *config, o exportOptions,
 	}
 	if o.widen6 > 0 {
 		// What is forced stays: it is wide, or on a LAN, where a /64 has many owners.
+		var embedded aggregate.Set
+		embedded.Add(nat64)
+		ipv4 := intersect(&d.want, &embedded)
+		d.want.Remove(&embedded)
 		d.want.Widen6(o.widen6)
+		d.want.AddSet(&ipv4)
 	}
 	list.set = p.carve(d, never)
 	if o.maxEntries > 0 || o.placeholder.IsValid() {

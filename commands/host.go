@@ -109,7 +109,7 @@ func (p *process) hostRemove(ctx context.Context, st *store.Store, name string) 
 	case err != nil && account == "":
 		p.out.say("its account stays: %v", err)
 	case err != nil:
-		p.out.say("its account is not dropped (%v); as root of the database: %s", err, account)
+		p.out.say("your account may not drop its account; as root of the database: %s", account)
 	case account != "":
 		p.out.say("its account is gone: %s", account)
 	}

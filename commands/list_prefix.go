@@ -27,6 +27,7 @@ func (p *process) listPrefixes(ctx context.Context, cfg *config, st *store.Store
 			if err != nil {
 				return err
 			}
+			reports, lifts = p.newest(reports, lifts)
 			found := bearing(in.Prefix, reports, lifts, never, filter, now)
 			if len(found) == 0 {
 				p.out.say("%snothing bears on %s", in.place(), bare(in.Prefix))
@@ -48,6 +49,24 @@ func (p *process) listPrefixes(ctx context.Context, cfg *config, st *store.Store
 		return err
 	}
 	return done("listed", good, invalid, 0)
+}
+
+// newest returns what is worth showing of very many reports and lifts on one prefix, which one server can make: of the lifts of
+// one source those that have a report to lift, and of both the newest.
+func (p *process) newest(reports []store.Report, lifts []store.Fact) ([]store.Report, []store.Fact) {
+	if len(reports) <= maxEvents && len(lifts) <= maxEvents {
+		return reports, lifts
+	}
+	p.out.say("of %d reports and %d lifts only the newest %d each are shown; see f2bc list --history --source NAME, f2bc host remove",
+		len(reports), len(lifts), maxEvents)
+	sources := map[string]bool{"": true}
+	for _, r := range reports {
+		sources[r.Source] = sources[r.Source] || !r.Blocked
+	}
+	lifts = slices.DeleteFunc(lifts, func(f store.Fact) bool { return !sources[f.Source] })
+	slices.SortStableFunc(reports, func(a, b store.Report) int { return cmp.Compare(b.At, a.At) })
+	slices.SortStableFunc(lifts, func(a, b store.Fact) int { return cmp.Compare(b.At, a.At) })
+	return reports[:min(len(reports), maxEvents)], lifts[:min(len(lifts), maxEvents)]
 }
 
 // bearing returns the rows for one prefix: reports, wider lifts, and what shields it.

@@ -13,7 +13,7 @@ import (
 // database may have been written by someone else:
 //
 //	wider than /8, /19 (IPv6)      never
-//	wider than /24, /48 (IPv6)     only if forced
+//	wider than /24, /48 (IPv6)     only if forced; so is /120 where IPv6 holds IPv4
 //	inside an allow or a host      never; an allow inside a ban is carved out when it is enforced
 //	not globally routable          only if forced, or with allow_private
 const (
@@ -64,9 +64,16 @@ func tooWide(p netip.Prefix, forced bool) (limit int) {
 		return widest
 	case p.Bits() < unforced && !forced:
 		return unforced
+	case p.Overlaps(nat64) && p.Bits() < unforcedNAT64 && !forced:
+		return unforcedNAT64
 	}
 	return 0
 }
+
+// nat64 is where all of IPv4 is for a host that has IPv6 only (RFC 6052): a /96 would cut it off, a /120 is a /24.
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+const unforcedNAT64 = 96 + unforced4
 
 // notRoutable says why p is not globally routable, or returns nil.
 func notRoutable(p netip.Prefix) error {

@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 	"os"
@@ -57,6 +58,11 @@ func TestRefuse(t *testing.T) {
 		{"::1", true, false},
 		{"::192.0.2.1", true, false},
 		{"64:ff9b::192.0.2.1", false, false}, // behind a translator these are the attackers
+		{"64:ff9b::198.51.100.0/120", false, false},
+		{"64:ff9b::198.51.100.0/119", true, false},
+		{"64:ff9b::/96", true, false}, // all of IPv4
+		{"64:ff9b::/64", true, false},
+		{"64:ff9b::/48", true, false},
 		{"64:ff9b:1::1", true, false},
 		{"febf::1", true, false},
 		{"fdff::1", true, false},
@@ -182,5 +188,17 @@ func TestParseAllow(t *testing.T) {
 		if got, err := parseAllow(in); err == nil {
 			t.Errorf("parseAllow(%q) = %v, want an error", in, got)
 		}
+	}
+}
+
+// TestTranslatedStaysNarrow: an attacker behind a translator is not widened to all of IPv4.
+func TestTranslatedStaysNarrow(t *testing.T) {
+	d := newDesire(nil)
+	d.ipv6Prefix = 64
+	for _, ban := range []string{"64:ff9b::198.51.100.1/128", "2001:db8::1/128"} {
+		d.add(netip.MustParsePrefix(ban), false)
+	}
+	if got := fmt.Sprint(d.want.Prefixes()); got != "[64:ff9b::c633:6401/128 2001:db8::/64]" {
+		t.Error(got)
 	}
 }

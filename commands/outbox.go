@@ -150,7 +150,10 @@ func (s *sender) send(ctx context.Context, facts []store.Fact, at time.Time, che
 		}
 		s.failed(err)
 	}
-	return facts, s.keep(facts, at, tried)
+	if err := s.keep(facts, at, tried); err != nil {
+		return nil, err
+	}
+	return facts, nil
 }
 
 // keep puts facts into the outbox, which the store was first given at that moment. A fact that has its time already may have

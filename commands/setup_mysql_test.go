@@ -119,6 +119,21 @@ func TestSetupMySQL(t *testing.T) {
 		t.Errorf("status: %s", out)
 	}
 	run("web1", 0, "ban", "203.0.113.9")
+
+	// So is the loss of procedures, by the owner and by a server; others may not see them.
+	if out, err := client("DROP PROCEDURE bans_1.write_facts; DROP PROCEDURE bans_1.write_fact"); err != nil {
+		t.Fatal(out)
+	}
+	const lost = "server  BAD  the database has lost f2bc's procedures"
+	for account, want := range map[string]bool{"f2bc_owner": true, "web1": true, "f2bc_reader": false} {
+		if out := run(account, 1, "status"); strings.Contains(out, lost) != want {
+			t.Errorf("%s: status: %s", account, out)
+		}
+	}
+	run("f2bc_owner", 0, "init")
+	if out := status(); strings.Contains(out, lost) {
+		t.Errorf("status: %s", out)
+	}
 	if out := run("f2bc_reader", 0, "list"); strings.Contains(out, "203.0.113.6") {
 		t.Errorf("list: %s", out)
 	}

@@ -156,6 +156,11 @@ func (p *process) statusDatabase(ctx context.Context, cfg *config, st *store.Sto
 	} else if resolves {
 		line(false, "server", "%s", namesShieldNothing)
 	}
+	if lost, err := st.LostProcedures(ctx); err != nil {
+		line(false, "server", "%v", err)
+	} else if lost {
+		line(false, "server", "%v", store.ErrNoProcedures)
+	}
 	accounts, known, err := st.OldAccounts(ctx)
 	switch {
 	case err != nil:

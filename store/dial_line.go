@@ -55,17 +55,19 @@ func (l *line) Read(b []byte) (n int, err error) {
 }
 
 func (l *line) read(b []byte) (int, error) {
-	l.SetReadDeadline(time.Now().Add(l.progress)) // an error shows in the read
+	begin := time.Now()
+	l.SetReadDeadline(begin.Add(l.progress)) // an error shows in the read
 	n, err := l.Conn.Read(b)
-	return n, l.silent(err)
+	return n, l.silent(err, begin)
 }
 
 func (l *line) Write(b []byte) (n int, err error) {
 	for len(b) > 0 && err == nil {
 		var written int
-		l.SetWriteDeadline(time.Now().Add(l.progress))
+		begin := time.Now()
+		l.SetWriteDeadline(begin.Add(l.progress))
 		written, err = l.Conn.Write(b[:min(len(b), writePiece)])
-		n, b, err = n+written, b[written:], l.silent(err)
+		n, b, err = n+written, b[written:], l.silent(err, begin)
 	}
 	return n, err
 }
@@ -84,9 +86,9 @@ type silence time.Duration
 
 func (s silence) Error() string { return fmt.Sprintf("no answer for %v", time.Duration(s)) }
 
-func (l *line) silent(err error) error {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return l.end(silence(l.progress))
+func (l *line) silent(err error, since time.Time) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) { // of ours, or of one who has less time
+		return l.end(silence(time.Since(since).Round(100 * time.Millisecond)))
 	}
 	return err
 }

@@ -55,6 +55,25 @@ func (s *Store) makeProcedures(ctx context.Context, conn *sql.Conn) error {
 	return s.setMeta(ctx, proceduresName, "yes")
 }
 
+// LostProcedures reports whether a dump without the procedures was restored: then what servers report waits until init makes
+// them again. An account that may not see them is told nothing.
+func (s *Store) LostProcedures(ctx context.Context) (lost bool, err error) {
+	if s.Embedded() || !s.hasProcedures {
+		return false, nil
+	}
+	const query = "SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() " +
+		"AND ROUTINE_NAME IN ('write_fact', 'write_facts', 'write_host', 'touch_host')"
+	var there int
+	if err := retry(ctx, func(ctx context.Context) error { return s.db.QueryRowContext(ctx, query).Scan(&there) }); err != nil {
+		return false, err
+	}
+	if there == 0 {
+		_, err = s.db.ExecContext(ctx, "CALL touch_host()")
+		return number(err) == 1305, nil
+	}
+	return there < 4, nil
+}
+
 // sysdateMoves refuses a server on which a session can move the clock that the procedures rely on.
 func sysdateMoves(ctx context.Context, conn *sql.Conn) error {
 	var now int64

@@ -64,6 +64,8 @@ func withHint(err error) error {
 		hint = "f2bc answers mysql_native_password, client_ed25519 and caching_sha2_password: give this account one of them"
 	case slices.Contains([]uint16{1040, 1203, 1226}, number(err)):
 		hint = "all connections are taken, maybe by one account: f2bc setup mysql prints accounts with a limit"
+	case number(err) == 1205:
+		hint = "another connection holds a lock: as root find it with SHOW PROCESSLIST, end it with KILL, and drop a thief's account"
 	case errors.Is(err, mysql.ErrNoTLS):
 		hint = "the server has no TLS: set it up there, or add ?tls=false to the dsn where the network is trusted"
 	case errors.As(err, &name):
