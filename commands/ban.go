@@ -176,7 +176,7 @@ func (b *banner) recheck(ctx context.Context, inputs []input, facts []store.Fact
 		return nil, err
 	}
 	b.never, b.asked = never, len(inputs) > 1
-	return slices.DeleteFunc(facts, func(f store.Fact) bool {
+	return slices.DeleteFunc(slices.Clone(facts), func(f store.Fact) bool {
 		i := slices.IndexFunc(inputs, func(in input) bool { return in.Prefix == f.Prefix })
 		return !b.allowed(inputs[i])
 	}), nil

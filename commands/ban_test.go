@@ -189,3 +189,17 @@ func TestNothingTookIt(t *testing.T) {
 		t.Errorf("%d: %s", code, &stderr)
 	}
 }
+
+// TestRefusedIsNotKept: where the store says what must not be banned and then takes nothing, the outbox gets what is left.
+func TestRefusedIsNotKept(t *testing.T) {
+	f := newTestFleet(t, mariadbtest.Shared(t), "web1")
+	f.run("f2bc_admin", "hub", 0, "allow", "add", "203.0.113.0/30")
+	f.sql("DROP PROCEDURE write_facts")
+	out := f.host("web1", 3, "ban", "203.0.113.1", "203.0.113.6", "203.0.113.2", "203.0.113.7")
+	wantText(t, out, "203.0.113.1 must never be banned", "203.0.113.2 must never be banned", "2 facts wait in the outbox")
+	f.run("f2bc_owner", "hub", 0, "init")
+	f.host("web1", 0, "list")
+	if got := f.banned("web1"); got != "203.0.113.6/31" {
+		t.Errorf("web1 exports %s", got)
+	}
+}

@@ -136,13 +136,13 @@ func (s *sender) send(ctx context.Context, facts []store.Fact, at time.Time, che
 	}
 	tried := time.Now()
 	if st := s.open(); st != nil {
-		given, err := st.Give(ctx, facts, at, check)
+		facts, err = st.Give(ctx, facts, at, check)
 		if err == nil {
 			if st.Blocked() {
 				s.p.out.say("this host is blocked (f2bc host remove): what it reports does not count until f2bc host add %s", s.cfg.Source)
 			}
-			s.settle(ctx, given)
-			return given, nil
+			s.settle(ctx, facts)
+			return facts, nil
 		}
 		foreign := func(f store.Fact) bool { return f.Forced || f.Source != s.cfg.Source }
 		if store.Rejected(err) || errors.Is(err, store.ErrNotOwn) && slices.ContainsFunc(facts, foreign) {

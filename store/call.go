@@ -38,7 +38,7 @@ type Check struct {
 }
 
 // Give writes facts that were made now, or at a time by the local clock where at is not zero, and returns what was written,
-// with its times. Without a check, the never-ban list is not asked.
+// with its times, or with an error what is still to be written. Without a check, the never-ban list is not asked.
 //
 // A single fact of a server's own account is one call, the one statement after login: fail2ban waits for it, and the store may
 // be far away.
@@ -50,15 +50,19 @@ func (s *Store) Give(ctx context.Context, facts []Fact, at time.Time, check *Che
 		}
 	}
 	if err := s.learn(ctx); err != nil {
-		return nil, err
+		return facts, err
 	}
 	if check != nil {
 		protected, err := s.NeverBan(ctx)
-		if err == nil {
-			facts, err = check.Facts(protected)
+		if err != nil {
+			return facts, err
 		}
-		if err != nil || len(facts) == 0 {
-			return nil, err
+		allowed, err := check.Facts(protected)
+		if err != nil {
+			return facts, err
+		}
+		if facts = allowed; len(facts) == 0 {
+			return nil, nil
 		}
 	}
 	err := s.Stamp(ctx, facts, at)
