@@ -134,11 +134,7 @@ func (p *process) hostList(c *cli.Context) error {
 		return err
 	}
 	defer st.Close()
-	hosts, err := st.Hosts(ctx)
-	if err != nil {
-		return err
-	}
-	now, err := st.Now(ctx)
+	hosts, now, err := hostsNow(ctx, st)
 	if err != nil {
 		return err
 	}
@@ -161,13 +157,19 @@ func (p *process) hostList(c *cli.Context) error {
 	return render(p.out.stdout, layout, columns, rows)
 }
 
-// sayLapsing names the hosts whose addresses may soon be banned, since they were not seen for long.
-func (p *process) sayLapsing(ctx context.Context, st *store.Store) error {
+// hostsNow returns all hosts, and the store's clock to compare their times with.
+func hostsNow(ctx context.Context, st *store.Store) ([]store.Host, store.Time, error) {
 	hosts, err := st.Hosts(ctx)
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
 	now, err := st.Now(ctx)
+	return hosts, now, err
+}
+
+// sayLapsing names the hosts whose addresses may soon be banned, since they were not seen for long.
+func (p *process) sayLapsing(ctx context.Context, st *store.Store) error {
+	hosts, now, err := hostsNow(ctx, st)
 	if err != nil {
 		return err
 	}

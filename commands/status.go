@@ -110,11 +110,7 @@ func (p *process) statusOutbox(ctx context.Context, cfg *config, line func(bool,
 
 // statusHosts says how the last sync of this host went, and which other hosts do not sync.
 func (p *process) statusHosts(ctx context.Context, cfg *config, st *store.Store, line func(bool, string, string, ...any)) error {
-	hosts, err := st.Hosts(ctx)
-	if err != nil {
-		return err
-	}
-	now, err := st.Now(ctx)
+	hosts, now, err := hostsNow(ctx, st)
 	if err != nil {
 		return err
 	}
