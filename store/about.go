@@ -111,9 +111,13 @@ func (s *Store) History(ctx context.Context, p netip.Prefix, f Filter, limit int
 			return err
 		})
 	})
-	if err == nil && len(events) > 0 {
+	if err == nil {
+		oldest := f.Since
+		if len(events) == limit {
+			oldest = events[limit-1].At
+		}
 		query := "SELECT COUNT(*) FROM event WHERE " + where + " AND at >= ? AND NOT (" + valid + ")"
-		args := append(slices.Clone(args), events[len(events)-1].At)
+		args := append(slices.Clone(args), oldest)
 		err = retry(ctx, func(ctx context.Context) error { return s.db.QueryRowContext(ctx, query, args...).Scan(&senseless) })
 	}
 	if err != nil {
