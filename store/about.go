@@ -111,13 +111,9 @@ func (s *Store) History(ctx context.Context, p netip.Prefix, f Filter, limit int
 			return err
 		})
 	})
-	if err == nil {
-		oldest := f.Since
-		if len(events) == limit {
-			oldest = events[limit-1].At
-		}
+	if err == nil && len(events) > 0 {
 		query := "SELECT COUNT(*) FROM event WHERE " + where + " AND at >= ? AND NOT (" + valid + ")"
-		args := append(slices.Clone(args), oldest)
+		args := append(slices.Clone(args), events[len(events)-1].At)
 		err = retry(ctx, func(ctx context.Context) error { return s.db.QueryRowContext(ctx, query, args...).Scan(&senseless) })
 	}
 	if err != nil {

@@ -89,14 +89,19 @@ func (s *Store) Touch(ctx context.Context) error {
 	if s.Embedded() {
 		return nil
 	}
-	if now, seen := s.clock.now(), s.seen; seen == 0 || seen.Add(touchAfter) > now && seen <= now.Add(maxAhead) {
-		return nil
+	var seen Time
+	err := retry(ctx, func(ctx context.Context) error {
+		query := "SELECT COALESCE(MAX(" + s.engine.recorded + "), 0) FROM host WHERE source = ?"
+		return s.db.QueryRowContext(ctx, query, []byte(s.source)).Scan(&seen)
+	})
+	if now := s.clock.now(); err != nil || seen == 0 || seen.Add(touchAfter) > now && seen <= now.Add(maxAhead) {
+		return err
 	}
 	touch, args := "UPDATE host SET mark = CURRENT_TIMESTAMP(6), address = "+s.engine.peer+" WHERE source = ?", []any{[]byte(s.source)}
 	if s.hasProcedures && s.IsOwnAccount() {
 		touch, args = "CALL touch_host()", nil
 	}
-	_, err := s.db.ExecContext(ctx, touch, args...) // once: a replica takes no writes, and there will be another command
+	_, err = s.db.ExecContext(ctx, touch, args...) // once: a replica takes no writes, and there will be another command
 	if denied(err) || readOnly(number(err)) || number(err) == 1370 {
 		return nil
 	}

@@ -57,10 +57,9 @@ func migrationNumber(name string) int {
 
 // readMeta learns what the store says of itself, and its clock, in one round trip.
 func (s *Store) readMeta(ctx context.Context) error {
-	query, args := "SELECT name, value FROM meta", []any(nil)
+	query := "SELECT name, value FROM meta"
 	if s.dsn.Path == "" {
-		query += " UNION ALL SELECT 'now', " + s.engine.now + " UNION ALL SELECT 'seen', " + s.engine.recorded + " FROM host WHERE source = ?"
-		args = []any{[]byte(s.source)}
+		query += " UNION ALL SELECT 'now', " + s.engine.now
 	} else {
 		var n int // SQLite has no error code of its own for a missing table
 		if err := s.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_master WHERE name = 'meta'").Scan(&n); err != nil {
@@ -71,7 +70,7 @@ func (s *Store) readMeta(ctx context.Context) error {
 		}
 	}
 	asked := time.Now()
-	rows, err := s.db.QueryContext(ctx, query, args...)
+	rows, err := s.db.QueryContext(ctx, query)
 	var m *mysql.MySQLError
 	if errors.As(err, &m) && m.Number == 1146 {
 		return ErrNoTables
@@ -92,8 +91,6 @@ func (s *Store) readMeta(ctx context.Context) error {
 		return err
 	}
 
-	seen, _ := strconv.ParseInt(meta["seen"], 10, 64) // no row: a host that never synced
-	s.seen = Time(seen)
 	return s.know(asked, meta)
 }
 

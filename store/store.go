@@ -52,7 +52,6 @@ type Store struct {
 	blocked atomic.Bool  // this host's source is, as last read
 
 	hasProcedures bool
-	seen          Time // when this host last was, by the mark of its row, zero if it has none; as of Open
 }
 
 // Open connects to the store.
