@@ -132,20 +132,7 @@ SELECT address, 0, 'host', '', at, 0, 0, 0, 0, TIMESTAMPDIFF(MICROSECOND, '1970-
 func (s *siege) list(t *testing.T) string {
 	t.Helper()
 	m := &rowModel{blocked: []string{"web3"}}
-	check(t, s.admin.query(t.Context(), s.root, `
-SELECT addr, len, source, reason, at, expires, forced, longest, lifted, 0 FROM report
-UNION ALL
-SELECT addr, len, source, reason, at, 0, 0, 0, 0, 1 FROM lift`, nil, func(scan scanner) error {
-		var r modelReport
-		var lift bool
-		err := scan(&r.addr, &r.len, &r.source, &r.reason, &r.at, &r.expires, &r.forced, &r.longest, &r.lifted, &lift)
-		if lift {
-			m.lifts = append(m.lifts, modelLift{r.modelKey, r.at})
-		} else {
-			m.reports = append(m.reports, r)
-		}
-		return err
-	}))
+	m.load(t, s.admin, s.root)
 	return m.bans(s.other.clock.now())
 }
 

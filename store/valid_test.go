@@ -116,15 +116,14 @@ func (w writer) put(t *testing.T, m *rowModel) {
 	}
 }
 
-// rows returns the rows of report and lift: raw as they are, or what they say.
-func (w writer) rows(t *testing.T, raw bool) string {
+// load takes up the reports and lifts of db as they are, whatever they hold.
+func (m *rowModel) load(t *testing.T, s *Store, db *sql.DB) {
 	t.Helper()
-	m := &rowModel{}
-	query := `
+	const query = `
 SELECT addr, len, source, reason, at, expires, forced, longest, lifted, 0 FROM report
 UNION ALL
 SELECT addr, len, source, reason, at, 0, 0, 0, 0, 1 FROM lift`
-	check(t, w.query(t.Context(), w.raw, query, nil, func(scan scanner) error {
+	check(t, s.query(t.Context(), db, query, nil, func(scan scanner) error {
 		var r modelReport
 		var lift bool
 		err := scan(&r.addr, &r.len, &r.source, &r.reason, &r.at, &r.expires, &r.forced, &r.longest, &r.lifted, &lift)
@@ -135,6 +134,13 @@ SELECT addr, len, source, reason, at, 0, 0, 0, 0, 1 FROM lift`
 		}
 		return err
 	}))
+}
+
+// rows returns the rows of report and lift: raw as they are, or what they say.
+func (w writer) rows(t *testing.T, raw bool) string {
+	t.Helper()
+	m := &rowModel{}
+	m.load(t, w.Store, w.raw)
 	if raw {
 		return m.raw()
 	}
