@@ -83,8 +83,8 @@ type Event struct {
 }
 
 // History returns the newest events, newest first, at most limit: of all prefixes, or where p is valid of those that
-// cover it or lie inside it. The filter's MinSources is not looked at. Rows that no fact makes are passed over, and counted
-// as far back as the events go.
+// cover it or lie inside it. The filter's MinSources is not looked at. Rows that no fact makes are passed over, and counted:
+// where the limit cuts the events off, as far back as they go.
 func (s *Store) History(ctx context.Context, p netip.Prefix, f Filter, limit int) (events []Event, senseless int, err error) {
 	where, args := "at >= ?", []any{f.Since}
 	if p.IsValid() {
@@ -111,9 +111,13 @@ func (s *Store) History(ctx context.Context, p netip.Prefix, f Filter, limit int
 			return err
 		})
 	})
-	if err == nil && len(events) > 0 {
+	if err == nil {
+		oldest := f.Since
+		if len(events) == limit {
+			oldest = events[limit-1].At
+		}
 		query := "SELECT COUNT(*) FROM event WHERE " + where + " AND at >= ? AND NOT (" + valid + ")"
-		args := append(slices.Clone(args), events[len(events)-1].At)
+		args := append(slices.Clone(args), oldest)
 		err = retry(ctx, func(ctx context.Context) error { return s.db.QueryRowContext(ctx, query, args...).Scan(&senseless) })
 	}
 	if err != nil {

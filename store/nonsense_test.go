@@ -16,7 +16,7 @@ func TestHistoryNonsense(t *testing.T) {
 		check(t, s.Write(t.Context(), []Fact{report("203.0.113.6/32", "web1", now-1000, time.Hour), lift("203.0.113.0/24", "", "", now-900)}))
 		var rows []string
 		for i := range 2000 {
-			at := int64(now) - int64(i%500)
+			at := int64(now) - int64(i%500*2)
 			row := fmt.Sprintf("(X'CB0071%02x', 32, %d, 'web1', 'r%d', %d, 0, 'x')", i%256, at, i, at-1) // it ends before it begins
 			switch i % 4 {
 			case 1:
@@ -34,6 +34,14 @@ func TestHistoryNonsense(t *testing.T) {
 		check(t, err)
 		if len(events) != 2 || !events[0].Lift || events[1].Source != "web1" || senseless != 2000 {
 			t.Errorf("%d senseless, %+v", senseless, events)
+		}
+		if events, senseless, err = s.History(t.Context(), netip.Prefix{}, Filter{}, 1); len(events) != 1 || senseless != 1856 || err != nil {
+			t.Errorf("one event of two: %d senseless, %+v, %v", senseless, events, err)
+		}
+		_, err = s.db.Exec("DELETE FROM event WHERE who <> 'x'")
+		check(t, err)
+		if events, senseless, err = s.History(t.Context(), netip.Prefix{}, Filter{}, 10); len(events) != 0 || senseless != 2000 || err != nil {
+			t.Errorf("nothing else: %d senseless, %+v, %v", senseless, events, err)
 		}
 	})
 }
