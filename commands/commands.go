@@ -17,6 +17,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"f2bc/store/state"
 )
 
 // version is set by the linker in a release; otherwise the build's own record is used.
@@ -74,7 +76,7 @@ func exitCode(err error) int {
 		return 0
 	case errors.Is(err, errInterrupted):
 		return 130
-	case errors.Is(err, errUsage), errors.Is(err, errInvalid):
+	case errors.Is(err, errUsage), errors.Is(err, errInvalid), errors.Is(err, state.ErrNone), errors.Is(err, state.ErrNotOurs):
 		return 2
 	case errors.Is(err, errRefused):
 		return 3

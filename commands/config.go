@@ -21,6 +21,7 @@ import (
 
 	"f2bc/routes"
 	"f2bc/store"
+	"f2bc/store/state"
 )
 
 // configFile is a configuration file: global settings only, never a filter of one command. Every key has a variable
@@ -49,7 +50,8 @@ type configFile struct {
 // config is the configuration of one run: the file, overridden by variables, overridden by flags.
 type config struct {
 	configFile
-	path string // the file it was read from, empty if there is none
+	path  string    // the file it was read from, empty if there is none
+	state state.Dir // at StateDir
 }
 
 // globalFlags are the flags of f2bc itself and of every command that opens a store.
@@ -285,6 +287,7 @@ func (c *config) complete(at place) error {
 	if c.StateDir != "" && !filepath.IsAbs(c.StateDir) {
 		return c.wrongf("state_dir %q: want an absolute path", c.StateDir)
 	}
+	c.state = state.Dir(c.StateDir)
 	if c.DSN == "" && c.path == "" {
 		c.DSN = "sqlite://" + filepath.Join(c.StateDir, "f2bc.db")
 	}

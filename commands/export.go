@@ -13,6 +13,7 @@ import (
 
 	"f2bc/aggregate"
 	"f2bc/store"
+	"f2bc/store/state"
 )
 
 // An exportList is what is to be written.
@@ -54,13 +55,13 @@ func (p *process) exportCommand() *cli.Command {
 // list might write last. Who has no state directory, as an ordinary user on a hub, exports all the same.
 func (p *process) exportFile(ctx context.Context, cfg *config, o exportOptions) error {
 	name := exportName(o.output)
-	words := p.reminder(cfg, name)
-	p.out.once = words.once
-	unlock, err := p.lock(ctx, cfg, runLock{path: name + ".lock", command: "export to this file", wait: lockTime}, words)
+	words := p.said(cfg, name)
+	p.out.once = words.Once
+	unlock, err := p.lock(ctx, cfg, state.Lock{Name: name + ".lock", Command: "export to this file", Wait: lockTime}, words)
 	switch {
 	case err == nil:
 		defer unlock()
-	case !errors.Is(err, errNoLock):
+	case !errors.Is(err, state.ErrNoLock):
 		return p.end(words, err)
 	case cfg.StateDir != "" && !errors.Is(err, fs.ErrPermission):
 		p.out.say("another export to this file would not be kept out: %v", err)

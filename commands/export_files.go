@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"f2bc/aggregate"
+	"f2bc/store/state"
 )
 
 // maxFiles bounds --split: it is for lists a little longer than a device's limit.
@@ -34,15 +35,15 @@ func (p *process) publish(ctx context.Context, list *exportList) error {
 	if err != nil {
 		return err
 	}
-	var changed []*stagedFile
+	var changed []*state.Staged
 	defer func() {
 		for _, s := range changed {
-			s.discard()
+			s.Discard()
 		}
 	}()
 	for _, f := range files {
 		// Readable by all, since a web server serves it.
-		s, err := stageFile(f.path, 0o644, func(w *os.File) error { return list.o.format.write(w, f.list) })
+		s, err := state.Stage(f.path, 0o644, func(w *os.File) error { return list.o.format.write(w, f.list) })
 		if err != nil {
 			return fmt.Errorf("write %s, the old file stands: %w", f.path, err)
 		}
@@ -55,7 +56,7 @@ func (p *process) publish(ctx context.Context, list *exportList) error {
 	}
 	owed := reloadMarker(list.o.output)
 	if list.o.reload != "" && len(changed) > 0 {
-		if err := replaceFile(owed, 0o600, func(w *os.File) error {
+		if err := state.Replace(owed, 0o600, func(w *os.File) error {
 			_, err := fmt.Fprintf(w, "f2bc export will reload: %d %d\n", time.Now().UnixNano(), os.Getpid())
 			return err
 		}); err != nil {
@@ -63,8 +64,8 @@ func (p *process) publish(ctx context.Context, list *exportList) error {
 		}
 	}
 	for _, s := range changed {
-		if err := s.commit(); err != nil {
-			return fmt.Errorf("write %s: %w", s.path, err)
+		if err := s.Commit(); err != nil {
+			return fmt.Errorf("write %s: %w", s.Path(), err)
 		}
 	}
 	if list.o.reload == "" {

@@ -57,7 +57,7 @@ func newFail2ban(t *testing.T) *fail2ban {
 		f.expand("logpath = DIR/auth.log\naction = f2bc[f2bc=\"DIR/f2bc\"]\n")
 	for name, options := range map[string]string{
 		"demo":  "bantime = 3600\n",
-		"brief": "bantime = 2\n",
+		"brief": "bantime = 6\n",
 		"more":  "bantime = 2\nbantime.increment = true\nbantime.factor = 1000\n",
 		"ever":  "bantime = -1\n",
 		"any":   "bantime = 3600\n",

@@ -140,9 +140,9 @@ func (p *process) import3CX(ctx context.Context, cfg *config, o importOptions) e
 	}
 	im := &importer{p: p, cfg: cfg, o: o, name: importName(cfg, o, target)}
 	if o.dryRun {
-		im.notes = p.reminder(cfg, "")
+		im.notes = p.said(cfg, "")
 	} else {
-		im.notes = p.reminder(cfg, im.name)
+		im.notes = p.said(cfg, im.name)
 	}
 	if err == nil {
 		err = im.lockedRun(ctx)

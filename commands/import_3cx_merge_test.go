@@ -13,6 +13,7 @@ import (
 
 	"f2bc/store"
 	"f2bc/store/mariadbtest"
+	"f2bc/store/state"
 	"f2bc/store/threecx/postgrestest"
 )
 
@@ -130,17 +131,14 @@ func testImportOneAtATime(t *testing.T, pg *postgrestest.Server) {
 	b.event(0, "203.0.113.6", "3600")
 	b.imports()
 	lock := strings.TrimSuffix(b.files()[0], ".json") + ".lock"
-	f, err := os.Open(lock)
+	unlock, err := state.Dir(filepath.Dir(lock)).Lock(t.Context(), state.Lock{Name: filepath.Base(lock)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	if free, err := lockFile(f); !free || err != nil {
-		t.Fatalf("lock: %v, %v", free, err)
-	}
+	defer unlock()
 	_, said := b.run(1, append([]string{"import-3cx"}, b.flags...)...)
 	has(t, "locked", said, "another import-3cx is still at it", lock)
-	f.Close()
+	unlock()
 	b.imports()
 }
 
@@ -231,7 +229,7 @@ func testImportNeverBan(t *testing.T, pg *postgrestest.Server) {
 	}
 	b.sql("SET search_path = public;" + strings.Join(slices.Clone(many), ""))
 	said = b.imports()
-	if lines := strings.Count(said, "\n"); lines > maxReminded || !strings.Contains(said, "more like that") {
+	if lines := strings.Count(said, "\n"); lines > 100 || !strings.Contains(said, "more like that") {
 		t.Errorf("%d lines: %q", lines, said)
 	}
 }

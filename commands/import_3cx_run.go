@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"time"
 
 	"f2bc/aggregate"
 	"f2bc/store"
+	"f2bc/store/state"
 	"f2bc/store/threecx"
 )
 
@@ -28,7 +28,7 @@ type importer struct {
 	cfg   *config
 	o     importOptions
 	name  string // of its files in the state directory
-	notes *reminder
+	notes *state.Said
 
 	db      *threecx.DB
 	st      *store.Store
@@ -43,13 +43,13 @@ type importer struct {
 
 // say prints a note that was not said for a day.
 func (im *importer) say(format string, args ...any) {
-	im.p.out.sayOnce(im.notes.once, fmt.Sprintf(format, args...))
+	im.p.out.sayOnce(im.notes.Once, fmt.Sprintf(format, args...))
 }
 
 func (im *importer) lockedRun(ctx context.Context) error {
 	if !im.o.dryRun {
 		// One that takes longer than a minute must not be overtaken: the next run reads the rest.
-		unlock, err := im.cfg.lock(ctx, runLock{path: im.name + ".lock", command: "import-3cx"})
+		unlock, err := im.cfg.state.Lock(ctx, state.Lock{Name: im.name + ".lock", Command: "import-3cx"})
 		if err != nil {
 			return err
 		}
@@ -67,8 +67,8 @@ func (im *importer) run(ctx context.Context) (err error) {
 		return threecxHint(err)
 	}
 	defer im.db.Close()
-	path := filepath.Join(im.cfg.StateDir, im.name+".json")
-	if im.state, err = loadImport(path, im.say); err != nil {
+	file := im.name + ".json"
+	if im.state, err = loadImport(im.cfg.state, file, im.say); err != nil {
 		return err
 	}
 	clock, moved, err := im.compareClocks(ctx)
@@ -77,7 +77,7 @@ func (im *importer) run(ctx context.Context) (err error) {
 	}
 	if moved && !im.o.dryRun {
 		// Before the first report that is dated so.
-		if err := im.state.save(im.cfg, path); err != nil {
+		if err := im.state.save(im.cfg.state, file); err != nil {
 			return err
 		}
 	}
@@ -106,7 +106,7 @@ func (im *importer) run(ctx context.Context) (err error) {
 		return nil
 	}
 	im.state.Mark = clock
-	return im.state.save(im.cfg, path)
+	return im.state.save(im.cfg.state, file)
 }
 
 // compareClocks asks for the clock of the 3CX box between two looks at the store's.

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
 	"f2bc/store"
+	"f2bc/store/state"
 )
 
 const (
@@ -73,8 +73,8 @@ func later(a, b time.Time) time.Time {
 }
 
 // loadImport reads the state. A file that makes no sense is as good as none, but said.
-func loadImport(path string, say func(format string, args ...any)) (*importState, error) {
-	text, err := os.ReadFile(path)
+func loadImport(dir state.Dir, file string, say func(format string, args ...any)) (*importState, error) {
+	text, err := dir.Read(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &importState{}, nil
 	}
@@ -83,18 +83,14 @@ func loadImport(path string, say func(format string, args ...any)) (*importState
 	}
 	s := &importState{}
 	if err := json.Unmarshal(text, s); err != nil {
-		say("the mark in %s is not used, so only the time of --since is read: %v", path, err)
+		say("the mark in %s is not used, so only the time of --since is read: %v", dir.Path(file), err)
 		return &importState{}, nil
 	}
 	return s, nil
 }
 
-func (s *importState) save(cfg *config, path string) error {
-	err := makeStateDir(cfg)
-	if err == nil {
-		err = replaceFile(path, 0o600, func(f *os.File) error { return json.NewEncoder(f).Encode(s) })
-	}
-	if err != nil {
+func (s *importState) save(dir state.Dir, file string) error {
+	if err := dir.WriteJSON(file, s); err != nil {
 		return fmt.Errorf("keep the mark: %w", err)
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"f2bc/store"
+	"f2bc/store/state"
 	"f2bc/store/threecx/postgrestest"
 )
 
@@ -157,7 +158,7 @@ func (b *phone) changeState(change func(*importState)) {
 		b.t.Fatal("no state file")
 	}
 	for _, file := range files {
-		s, err := loadImport(file, b.t.Logf)
+		s, err := loadImport(state.Dir(filepath.Dir(file)), filepath.Base(file), b.t.Logf)
 		if err != nil {
 			b.t.Fatal(err)
 		}

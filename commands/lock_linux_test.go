@@ -8,16 +8,27 @@ import (
 	"testing"
 	"time"
 
+	"f2bc/store/state"
 	"f2bc/testdata/lab"
 )
+
+// locked takes a lock that must be free.
+func locked(t *testing.T, dir state.Dir, name string) (unlock func()) {
+	t.Helper()
+	unlock, err := dir.Lock(t.Context(), state.Lock{Name: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return unlock
+}
 
 // Two runs that change routes: the second waits, and says for whom.
 func TestLockSync(t *testing.T) {
 	h := newLabHost(t, "web1")
 	embedded(t, h)
 	h.F2bc("ban", "203.0.113.6")
-	cfg := &config{configFile: configFile{StateDir: h.Path("state")}}
-	unlock := locked(t, cfg, runLock{path: "sync-routes.lock"})
+	dir := state.Dir(h.Path("state"))
+	unlock := locked(t, dir, "sync-routes.lock")
 	cmd := h.F2bcCommand("sync-routes")
 	h.Serve("sync.log", cmd)
 	waiting := fmt.Sprintf("f2bc: waiting for another sync-routes: process %d, for ", os.Getpid())
@@ -31,7 +42,7 @@ func TestLockSync(t *testing.T) {
 	}
 
 	// An older f2bc watches.
-	unlock = locked(t, cfg, runLock{path: "sync-routes.lock"})
+	unlock = locked(t, dir, "sync-routes.lock")
 	defer unlock()
 	h.Write("state/sync-routes.lock", fmt.Sprintf("%-20d\n", 1234))
 	for range 2 { // cron would mail it every minute
@@ -74,6 +85,9 @@ func TestLockExport(t *testing.T) {
 	lockTime = 200 * time.Millisecond // of a third one, in this process
 	p := &process{out: newOutput(new(strings.Builder), new(strings.Builder))}
 	cfg, err := readConfig(h.Path("f2bc.toml"))
+	if err == nil {
+		err = cfg.complete(p.place)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"f2bc/aggregate"
 	"f2bc/routes"
+	"f2bc/store/state"
 )
 
 // testProcess is a process that prints into the returned builder.
@@ -136,7 +137,7 @@ func TestDesireKeepsNetworks(t *testing.T) {
 // The last answer of the name server is kept for the time when it is away.
 func TestResolveKeepsTheLastAnswer(t *testing.T) {
 	defer func(old func(context.Context, string) ([]netip.Addr, error)) { lookup = old }(lookup)
-	cfg := &config{configFile: configFile{StateDir: filepath.Join(t.TempDir(), "state")}}
+	cfg := &config{state: state.Dir(filepath.Join(t.TempDir(), "state"))}
 	entries := []allowEntry{{host: "office.example"}, {prefix: netip.MustParsePrefix("192.0.2.1/32")}}
 	office, moved := netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("203.0.113.2")
 	away := errors.New("server misbehaving")
@@ -161,7 +162,7 @@ func TestResolveKeepsTheLastAnswer(t *testing.T) {
 	}
 
 	// A file that was damaged is said to be, and is no reason to stop.
-	if err := os.WriteFile(answersFile(cfg), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(cfg.state.Path(answersFile), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	lookup = func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{office}, nil }
@@ -169,7 +170,7 @@ func TestResolveKeepsTheLastAnswer(t *testing.T) {
 	if got := p.resolve(t.Context(), cfg, entries)["office.example"]; !slices.Equal(got, []netip.Addr{office}) || said.String() == "" {
 		t.Errorf("after damage: %v, said %q", got, said)
 	}
-	info, err := os.Stat(answersFile(cfg))
+	info, err := cfg.state.Stat(answersFile)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}

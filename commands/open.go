@@ -2,8 +2,6 @@ package commands
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"path/filepath"
 
 	"f2bc/store"
@@ -30,7 +28,7 @@ func (p *process) prepareStore(cfg *config) (store.Options, error) {
 		return options, err
 	}
 	if dsn, err := store.ParseDSN(cfg.DSN); err == nil && dsn.Path != "" && filepath.Dir(dsn.Path) == cfg.StateDir {
-		return options, makeStateDir(cfg)
+		return options, cfg.state.Make()
 	}
 	return options, nil
 }
@@ -57,24 +55,4 @@ func (p *process) sayNewer(st *store.Store) {
 	if st.Newer() {
 		p.out.say("the store was made by a newer f2bc; this one may go on using it")
 	}
-}
-
-// makeStateDir creates the state directory, which is nobody else's business.
-func makeStateDir(cfg *config) error {
-	if cfg.StateDir == "" {
-		return invalidf("no state directory: there is no home directory; set F2BC_STATE_DIR")
-	}
-	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
-		return fmt.Errorf("make the state directory: %w; run f2bc as root, or set F2BC_STATE_DIR", err)
-	}
-	info, err := os.Stat(cfg.StateDir)
-	if err != nil {
-		return fmt.Errorf("state directory: %w", err)
-	}
-	if info.Mode().Perm()&0o022 != 0 || !trustedOwner(info) {
-		// Who can write into it can plant links there, and withdraw what waits.
-		return invalidf("state directory %s belongs to another user, or others can write into it (mode %04o); run chown and chmod 0700 %s",
-			cfg.StateDir, info.Mode().Perm(), cfg.StateDir)
-	}
-	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"f2bc/store"
+	"f2bc/store/state"
 )
 
 const (
@@ -55,7 +56,7 @@ func (p *process) configureSender(c *cli.Context) (*sender, error) {
 	if errors.Is(err, errUsage) || !filepath.IsAbs(dir) {
 		return nil, err
 	}
-	return &sender{p: p, cfg: &config{configFile: configFile{StateDir: dir}}, away: err}, nil
+	return &sender{p: p, cfg: &config{configFile: configFile{StateDir: dir}, state: state.Dir(dir)}, away: err}, nil
 }
 
 func (s *sender) close() {
@@ -103,19 +104,17 @@ func (s *sender) failed(err error) {
 		s.st.Close()
 		s.st = nil
 	}
-	if makeStateDir(s.cfg) == nil {
-		// Without the note the next ban waits as long as this one: no more can be done about it.
-		os.WriteFile(s.awayFile(), []byte(s.awayPrefix()+err.Error()), 0o600)
-	}
+	// Without the note the next ban waits as long as this one: no more can be done about it.
+	s.cfg.state.Note(awayFile, s.awayPrefix()+err.Error())
 }
 
 // awayPrefix says which store is away: the configuration may name another one by now.
 func (s *sender) awayPrefix() string { return hidePasswords(s.cfg.DSN) + "\n" }
 
-func (s *sender) awayFile() string { return filepath.Join(s.cfg.StateDir, "store-away") }
+const awayFile = "store-away"
 
 func (s *sender) knownAway() (text string, ago time.Duration, ok bool) {
-	info, err := os.Lstat(s.awayFile())
+	info, err := s.cfg.state.Stat(awayFile)
 	if err != nil {
 		return "", 0, false
 	}
@@ -123,7 +122,7 @@ func (s *sender) knownAway() (text string, ago time.Duration, ok bool) {
 	if ago < 0 || ago > awayFor {
 		return "", 0, false
 	}
-	b, err := os.ReadFile(s.awayFile())
+	b, err := s.cfg.state.Read(awayFile)
 	text, ok = strings.CutPrefix(string(b), s.awayPrefix())
 	return text, ago, ok && err == nil
 }
@@ -167,7 +166,7 @@ func (s *sender) keep(facts []store.Fact, at, tried time.Time) error {
 	const limit = 10 * time.Second
 	ctx, cancel := context.WithTimeout(store.WithPatience(context.Background(), limit), limit) // the store's time may be over
 	defer cancel()
-	err := makeStateDir(s.cfg)
+	err := s.cfg.state.Make()
 	var outbox *store.Outbox
 	if err == nil {
 		outbox, err = store.OpenOutbox(ctx, s.cfg.StateDir)
@@ -188,8 +187,8 @@ func (s *sender) settle(ctx context.Context, facts []store.Fact) {
 	if len(facts) > 0 {
 		s.p.noteTaken(s.cfg, s.st, facts)
 	}
-	if _, err := os.Lstat(s.awayFile()); err == nil { // without it nothing waits, and the outbox need not be opened
-		os.Remove(s.awayFile())
+	if s.cfg.state.Has(awayFile) { // without it nothing waits, and the outbox need not be opened
+		s.cfg.state.Remove(awayFile)
 		s.p.deliverFrom(ctx, s.cfg, s.st, s.cfg.StateDir)
 	}
 }

@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -120,7 +117,7 @@ func (p *process) pauseFleet(ctx context.Context, cfg *config, o pauseOptions) e
 
 func (p *process) resume(ctx context.Context, cfg *config, fleet bool) error {
 	if !fleet {
-		if err := os.Remove(pauseFile(cfg)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := cfg.state.Remove(pauseFile); err != nil {
 			return fmt.Errorf("resume: %w", err)
 		}
 		p.out.say("resumed: the next sync-routes enforces the list again")
@@ -159,18 +156,14 @@ type hostPause struct {
 	Until time.Time `json:"until"` // zero: until resume
 }
 
-func pauseFile(cfg *config) string { return filepath.Join(cfg.StateDir, "pause.json") }
+const pauseFile = "pause.json"
 
 func writePause(cfg *config, span time.Duration) error {
 	var pause hostPause
 	if span > 0 {
 		pause.Until = time.Now().Add(span).UTC().Truncate(time.Second)
 	}
-	text, err := json.Marshal(pause)
-	if err == nil {
-		err = writeStateFile(cfg, pauseFile(cfg), text)
-	}
-	if err != nil {
+	if err := cfg.state.WriteJSON(pauseFile, pause); err != nil {
 		return fmt.Errorf("pause: %w", err)
 	}
 	return nil
@@ -182,8 +175,8 @@ func (s *syncer) paused(fleet fleetPause) (string, error) {
 	if fleet.on() {
 		return fleet.String(), nil
 	}
-	text, err := os.ReadFile(pauseFile(s.cfg))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	text, err := s.cfg.state.Read(pauseFile)
+	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
 	var pause hostPause
@@ -192,7 +185,7 @@ func (s *syncer) paused(fleet fleetPause) (string, error) {
 	}
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("read %s, so routes stay as they are: %w; f2bc resume removes it", pauseFile(s.cfg), err)
+		return "", fmt.Errorf("read %s, so routes stay as they are: %w; f2bc resume removes it", s.cfg.state.Path(pauseFile), err)
 	case pause.Until.IsZero():
 		return "until f2bc resume", nil
 	case time.Now().Before(pause.Until):

@@ -2,13 +2,9 @@ package commands
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"io/fs"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -54,7 +50,7 @@ func (p *process) resolve(ctx context.Context, cfg *config, entries []allowEntry
 				answers[host] = addrs
 			}
 		}
-		if err := writeAnswers(cfg, answers); err != nil {
+		if err := cfg.state.WriteJSON(answersFile, answers); err != nil {
 			p.out.say("the addresses of allowed host names are not kept: %v", err)
 		}
 	}
@@ -107,34 +103,12 @@ func lookupAll(ctx context.Context, hosts map[string]bool) (answers map[string][
 	return answers, failures
 }
 
-func answersFile(cfg *config) string { return filepath.Join(cfg.StateDir, "allow-hosts.json") }
+const answersFile = "allow-hosts.json"
 
-func (p *process) readAnswers(cfg *config) map[string][]netip.Addr {
-	if cfg.StateDir == "" {
-		return nil
-	}
-	var kept map[string][]netip.Addr
-	text, err := os.ReadFile(answersFile(cfg))
-	if err == nil {
-		err = json.Unmarshal(text, &kept)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (p *process) readAnswers(cfg *config) (kept map[string][]netip.Addr) {
+	if err := cfg.state.ReadJSON(answersFile, &kept); err != nil {
 		p.out.say("the kept addresses of allowed host names are not used: %v", err)
 		return nil
 	}
 	return kept
-}
-
-func writeAnswers(cfg *config, answers map[string][]netip.Addr) error {
-	if err := makeStateDir(cfg); err != nil {
-		return err
-	}
-	text, err := json.MarshalIndent(answers, "", "\t")
-	if err != nil {
-		return err
-	}
-	return replaceFile(answersFile(cfg), 0o600, func(f *os.File) error {
-		_, err := f.Write(text)
-		return err
-	})
 }

@@ -3,13 +3,11 @@ package commands
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -28,18 +26,11 @@ type syncMemory struct {
 // markSlack is how far a mark may go back for a moment: another node of a cluster or a replica may lag.
 const markSlack = 10 * time.Second
 
-func memoryFile(cfg *config) string { return filepath.Join(cfg.StateDir, "sync-routes.json") }
+const memoryFile = "sync-routes.json"
 
 // readMemory returns the memory, empty before the first run.
 func readMemory(cfg *config) (m syncMemory, err error) {
-	text, err := os.ReadFile(memoryFile(cfg))
-	if errors.Is(err, fs.ErrNotExist) {
-		return m, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &m)
-	}
-	if err != nil {
+	if err := cfg.state.ReadJSON(memoryFile, &m); err != nil {
 		return syncMemory{}, fmt.Errorf("what sync-routes remembers of the store is lost: %w", err)
 	}
 	return m, nil
@@ -75,7 +66,7 @@ func (s *syncer) meetStore(v view) error {
 func (s *syncer) remember(v view, applied bool) error {
 	var err error
 	if s.memoryErr == nil { // otherwise the file stays as it is, for --accept-store or a person
-		err = writeMemory(s.cfg, s.memory)
+		err = s.cfg.state.WriteJSON(memoryFile, s.memory)
 	}
 	if applied {
 		s.unwritten = v.list
@@ -90,31 +81,8 @@ func (s *syncer) remember(v view, applied bool) error {
 	return nil
 }
 
-func writeMemory(cfg *config, m syncMemory) error {
-	text, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	return writeStateFile(cfg, memoryFile(cfg), text)
-}
-
-// writeStateFile replaces a file in the state directory unless it is so already: most runs change nothing, and a flash
-// disk need not pay for them.
-func writeStateFile(cfg *config, path string, text []byte) error {
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
-		return nil
-	}
-	if err := makeStateDir(cfg); err != nil {
-		return err
-	}
-	return replaceFile(path, 0o600, func(f *os.File) error {
-		_, err := f.Write(text)
-		return err
-	})
-}
-
 // The list last applied, one prefix a line. Its time is that of the last run in which it was right.
-func lastFile(cfg *config) string { return filepath.Join(cfg.StateDir, "last-list.txt") }
+const lastFile = "last-list.txt"
 
 func writeLast(cfg *config, list *aggregate.Set) error {
 	same, err := isLast(cfg, list)
@@ -122,20 +90,17 @@ func writeLast(cfg *config, list *aggregate.Set) error {
 		return err
 	}
 	if !same {
-		if err := makeStateDir(cfg); err != nil {
-			return err
-		}
-		if err := replaceFile(lastFile(cfg), 0o600, func(f *os.File) error { return list.WriteText(f, "", "\n") }); err != nil {
+		if err := cfg.state.Replace(lastFile, func(f *os.File) error { return list.WriteText(f, "", "\n") }); err != nil {
 			return err
 		}
 	}
 	now := time.Now()
-	return os.Chtimes(lastFile(cfg), now, now)
+	return os.Chtimes(cfg.state.Path(lastFile), now, now)
 }
 
 // isLast says whether the file has this list already. It holds neither in memory.
 func isLast(cfg *config, list *aggregate.Set) (bool, error) {
-	f, err := os.Open(lastFile(cfg))
+	f, err := cfg.state.Open(lastFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -171,7 +136,7 @@ func (c *comparer) Write(b []byte) (int, error) {
 
 // readLast returns the list last applied, and when it was right.
 func readLast(cfg *config) (list *aggregate.Set, at time.Time, err error) {
-	f, err := os.Open(lastFile(cfg))
+	f, err := cfg.state.Open(lastFile)
 	if err != nil {
 		return nil, at, fmt.Errorf("read the last list: %w", err)
 	}
@@ -184,7 +149,7 @@ func readLast(cfg *config) (list *aggregate.Set, at time.Time, err error) {
 	var bad error
 	err = list.Read(f, func(line int, text string, err error) {
 		if bad == nil {
-			bad = fmt.Errorf("%s:%d: %w", lastFile(cfg), line, err)
+			bad = fmt.Errorf("%s:%d: %w", cfg.state.Path(lastFile), line, err)
 		}
 	})
 	if err := errors.Join(err, bad); err != nil {

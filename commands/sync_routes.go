@@ -14,6 +14,7 @@ import (
 	"f2bc/aggregate"
 	"f2bc/routes"
 	"f2bc/store"
+	"f2bc/store/state"
 )
 
 type syncOptions struct {
@@ -96,7 +97,7 @@ type syncer struct {
 	cfg    *config
 	o      syncOptions
 	kernel *routes.Netlink
-	words  *reminder
+	words  *state.Said
 
 	memory    syncMemory
 	memoryErr error         // why the memory is not known
@@ -128,15 +129,15 @@ func (p *process) syncRoutes(ctx context.Context, cfg *config, o syncOptions) er
 	if o.adopt {
 		name = "" // cron does not run that
 	}
-	s.words = p.reminder(cfg, name)
-	lock := runLock{path: "sync-routes.lock", command: "sync-routes", watch: o.watch, wait: lockTime}
+	s.words = p.said(cfg, name)
+	lock := state.Lock{Name: "sync-routes.lock", Command: "sync-routes", Watch: o.watch, Wait: lockTime}
 	unlock, err := p.lock(ctx, cfg, lock, s.words)
 	if err != nil {
 		return p.end(s.words, err)
 	}
 	defer unlock()
 	s.memory, s.memoryErr = readMemory(cfg)
-	p.out.once = s.words.once
+	p.out.once = s.words.Once
 	if o.watch {
 		return needRoot(s.watch(ctx))
 	}

@@ -1,4 +1,4 @@
-package commands
+package state
 
 import (
 	"errors"
@@ -9,12 +9,12 @@ import (
 )
 
 // A reader sees the old file or the new one, and a failed write leaves the old one and nothing else.
-func TestReplaceFile(t *testing.T) {
+func TestReplace(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "list.txt")
 	texts := []string{strings.Repeat("a", 1<<16), strings.Repeat("b", 1<<17)}
 	write := func(text string) error {
-		return replaceFile(path, 0o644, func(f *os.File) error {
+		return Replace(path, 0o644, func(f *os.File) error {
 			for half := range 2 {
 				if _, err := f.WriteString(text[half*len(text)/2 : (half+1)*len(text)/2]); err != nil {
 					return err
@@ -55,7 +55,7 @@ func TestReplaceFile(t *testing.T) {
 	}
 
 	full := errors.New("no space left on device")
-	err := replaceFile(path, 0o644, func(f *os.File) error {
+	err := Replace(path, 0o644, func(f *os.File) error {
 		f.WriteString("half a li")
 		return full
 	})

@@ -1,4 +1,4 @@
-package commands
+package state
 
 import (
 	"context"
@@ -10,15 +10,10 @@ import (
 	"time"
 )
 
-// stateDir is a configuration with a state directory only.
-func stateDir(t *testing.T) *config {
-	return &config{configFile: configFile{StateDir: t.TempDir()}}
-}
-
 // locked takes a lock that must be free.
-func locked(t *testing.T, cfg *config, l runLock) (unlock func()) {
+func locked(t *testing.T, dir Dir, l Lock) (unlock func()) {
 	t.Helper()
-	unlock, err := cfg.lock(t.Context(), l)
+	unlock, err := dir.Lock(t.Context(), l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,26 +22,26 @@ func locked(t *testing.T, cfg *config, l runLock) (unlock func()) {
 
 // One run at a time has a lock; the next waits, and is told once for whom.
 func TestLock(t *testing.T) {
-	cfg := stateDir(t)
+	dir := Dir(t.TempDir())
 	var notes []string
-	l := runLock{path: "test.lock", command: "test", wait: time.Minute}
-	l.say = func(note string) { notes = append(notes, note) }
-	unlock := locked(t, cfg, l)
+	l := Lock{Name: "test.lock", Command: "test", Wait: time.Minute}
+	l.Say = func(note string) { notes = append(notes, note) }
+	unlock := locked(t, dir, l)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, err := cfg.lock(ctx, l); err == nil {
+	if _, err := dir.Lock(ctx, l); err == nil {
 		t.Error("two have the lock")
 	}
 	if want := fmt.Sprintf("waiting for another test: process %d, for ", os.Getpid()); len(notes) != 1 || !strings.HasPrefix(notes[0], want) {
 		t.Errorf("said %q, want %q once", notes, want)
 	}
-	l.wait = 0
-	want := fmt.Sprintf("another test is still at it and holds %s/test.lock: process %d, for ", cfg.StateDir, os.Getpid())
-	if _, err := cfg.lock(t.Context(), l); err == nil || !strings.HasPrefix(err.Error(), want) {
+	l.Wait = 0
+	want := fmt.Sprintf("another test is still at it and holds %s/test.lock: process %d, for ", dir, os.Getpid())
+	if _, err := dir.Lock(t.Context(), l); err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Error("without a wait:", err)
 	}
 	unlock()
-	locked(t, cfg, l)()
+	locked(t, dir, l)()
 }
 
 // What the holder of a lock says of itself, and what older versions said and read.
@@ -59,7 +54,10 @@ func TestLockHolder(t *testing.T) {
 		{fmt.Sprintf("%-20s\n", fmt.Sprint("0 4194304 ", time.Now().Unix()-90)), "process 4194304, for 1m3"},
 		{fmt.Sprintf("%-20s\n", fmt.Sprint("0 1234 ", time.Now().Unix()+90)), "process 1234, for 0s"},
 	} {
-		path := writeFile(t, filepath.Join(t.TempDir(), "lock"), c.text)
+		path := filepath.Join(t.TempDir(), "lock")
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		hourAgo := time.Now().Add(-time.Hour)
 		if err := os.Chtimes(path, hourAgo, hourAgo); err != nil {
 			t.Fatal(err)
@@ -81,9 +79,12 @@ func TestLockHolder(t *testing.T) {
 		}
 		defer f.Close()
 		holder{4194304, time.Now(), watch}.write(f)
-		text := readFile(t, f.Name())
+		text, err := os.ReadFile(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
 		var older int // a version before this one reads the first number in 21 characters, and takes it for one that watches
-		if _, err := fmt.Sscan(text, &older); err != nil || len(text) != 21 || (older == 4194304) != watch {
+		if _, err := fmt.Sscan(string(text), &older); err != nil || len(text) != 21 || (older == 4194304) != watch {
 			t.Errorf("watches: %v; wrote %q", watch, text)
 		}
 	}
@@ -91,16 +92,16 @@ func TestLockHolder(t *testing.T) {
 
 // Where the state directory is read-only by now, as after an error of the disk, runs still exclude each other.
 func TestLockReadOnly(t *testing.T) {
-	cfg := stateDir(t)
-	l := runLock{path: "test.lock", command: "test"}
-	locked(t, cfg, l)()
-	path := filepath.Join(cfg.StateDir, "test.lock")
+	dir := Dir(t.TempDir())
+	l := Lock{Name: "test.lock", Command: "test"}
+	locked(t, dir, l)()
+	path := dir.Path("test.lock")
 	if err := os.Chmod(path, 0o400); err != nil {
 		t.Fatal(err)
 	}
-	unlock := locked(t, cfg, l)
+	unlock := locked(t, dir, l)
 	defer unlock()
-	if _, err := cfg.lock(t.Context(), l); err == nil {
+	if _, err := dir.Lock(t.Context(), l); err == nil {
 		t.Error("two have the lock")
 	}
 }

@@ -1,85 +1,78 @@
-package commands
+package state
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
-// lockTime is how long a run waits for another to end; a variable for tests.
-var lockTime = 30 * time.Second
-
-// runLock lets one run at a time do something. It is a flock, which ends with its process however that ends.
-type runLock struct {
-	path    string            // of its file
-	command string            // for people
-	watch   bool              // this run keeps it for good, and others need not wait for it
-	wait    time.Duration     // how long to wait for another run; zero: not at all
-	say     func(note string) // told once, when the wait begins, who is waited for
+// A Lock lets one run at a time do something. It is a flock, which ends with its process however that ends.
+type Lock struct {
+	Name    string            // of its file in the state directory
+	Command string            // for people
+	Watch   bool              // this run keeps it for good, and others need not wait for it
+	Wait    time.Duration     // how long to wait for another run; zero: not at all
+	Say     func(note string) // told once, when the wait begins, who is waited for
 }
 
-// errNoLock is for a state directory in which nothing can be locked.
-var errNoLock = errors.New("no lock")
+// ErrNoLock is for a state directory in which nothing can be locked.
+var ErrNoLock = errors.New("no lock")
 
-// lock takes a lock whose path is a name in the state directory.
-func (cfg *config) lock(ctx context.Context, l runLock) (unlock func(), err error) {
-	if err := makeStateDir(cfg); err != nil {
-		return nil, kindError{errNoLock, err}
+// noLock is an ErrNoLock whose text is that of its cause.
+type noLock struct{ error }
+
+func (noLock) Is(target error) bool { return target == ErrNoLock }
+func (e noLock) Unwrap() error      { return e.error }
+
+// Lock takes a lock. The error is ErrNoLock, that of ctx, or says who has the lock.
+func (d Dir) Lock(ctx context.Context, l Lock) (unlock func(), err error) {
+	if err := d.Make(); err != nil {
+		return nil, noLock{err}
 	}
-	l.path = filepath.Join(cfg.StateDir, l.path)
-	f, err := os.OpenFile(l.path, os.O_RDWR|os.O_CREATE, 0o600)
+	path := d.Path(l.Name)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		var readErr error
-		if f, readErr = os.Open(l.path); readErr != nil { // on a file system that is read-only by now it can be locked
-			return nil, kindError{errNoLock, fmt.Errorf("lock: %w", err)}
+		if f, readErr = os.Open(path); readErr != nil { // on a file system that is read-only by now it can be locked
+			return nil, noLock{fmt.Errorf("lock: %w", err)}
 		}
 	}
 	if err := l.poll(ctx, f); err != nil {
 		f.Close()
 		return nil, err
 	}
-	holder{os.Getpid(), time.Now(), l.watch}.write(f)
+	holder{os.Getpid(), time.Now(), l.Watch}.write(f)
 	return func() { f.Close() }, nil
 }
 
-// lock takes a lock for a run that words are of.
-func (p *process) lock(ctx context.Context, cfg *config, l runLock, words *reminder) (unlock func(), err error) {
-	l.say = func(note string) { p.out.sayOnce(words.onceAlike, note) }
-	if unlock, err = cfg.lock(ctx, l); err != nil {
-		return nil, err
-	}
-	words.read() // what the other run has said meanwhile; where that fails, it was told before
-	return unlock, nil
-}
-
 // poll returns when l is locked by f.
-func (l runLock) poll(ctx context.Context, f *os.File) error {
-	ctx, cancel := context.WithTimeout(ctx, l.wait)
+func (l Lock) poll(ctx context.Context, f *os.File) error {
+	ctx, cancel := context.WithTimeout(ctx, l.Wait)
 	defer cancel()
 	for try := 0; ; try++ {
 		free, err := lockFile(f)
 		if err != nil {
-			return fmt.Errorf("lock %s: %w", l.path, err)
+			return fmt.Errorf("lock %s: %w", f.Name(), err)
 		}
 		if free {
 			return nil
 		}
 		h := readHolder(f)
 		if h.watch {
-			return fmt.Errorf("f2bc %s --watch runs already, as process %d, and follows every change", l.command, h.pid)
+			return fmt.Errorf("f2bc %s --watch runs already, as process %d, and follows every change", l.Command, h.pid)
 		}
 		if try == 1 { // the first time its holder may be about to write who it is
-			l.say(fmt.Sprintf("waiting for another %s: %v", l.command, h))
+			l.Say(fmt.Sprintf("waiting for another %s: %v", l.Command, h))
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fmt.Errorf("another %s is still at it and holds %s: %v", l.command, l.path, h)
+				return fmt.Errorf("another %s is still at it and holds %s: %v", l.Command, f.Name(), h)
 			}
 			return ctx.Err()
 		}
@@ -138,4 +131,13 @@ func (h holder) String() string {
 		text += fmt.Sprintf(", for %v", max(0, time.Since(h.since)).Round(time.Second))
 	}
 	return text
+}
+
+// lockFile takes an exclusive lock that ends with the process. It reports false if another process has it.
+func lockFile(f *os.File) (bool, error) {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == syscall.EWOULDBLOCK {
+		return false, nil
+	}
+	return err == nil, err
 }

@@ -1,4 +1,4 @@
-package commands
+package state
 
 import (
 	"bytes"
@@ -9,25 +9,26 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
-// replaceFile writes the file at path whole or not at all, and leaves it alone if its content is already right.
-func replaceFile(path string, mode fs.FileMode, write func(*os.File) error) error {
-	s, err := stageFile(path, mode, write)
+// Replace writes the file at path whole or not at all, and leaves it alone if its content is already right.
+func Replace(path string, mode fs.FileMode, write func(*os.File) error) error {
+	s, err := Stage(path, mode, write)
 	if err != nil || s == nil {
 		return err
 	}
-	return s.commit()
+	return s.Commit()
 }
 
-// A stagedFile is the next content of a file: in a temporary file beside it, flushed to the disk, and to be renamed over
+// Staged is the next content of a file: in a temporary file beside it, flushed to the disk, and to be renamed over
 // it. A reader sees the old file or the new one.
-type stagedFile struct{ temporary, path string }
+type Staged struct{ temporary, path string }
 
-// stageFile prepares to replace the file at path. It returns nil if what write writes is what the file holds already.
+// Stage prepares to replace the file at path. It returns nil if what write writes is what the file holds already.
 // Owner and mode will stay as they are, a new file gets mode; a symbolic link stays one, its target is replaced.
-func stageFile(path string, mode fs.FileMode, write func(*os.File) error) (s *stagedFile, err error) {
+func Stage(path string, mode fs.FileMode, write func(*os.File) error) (s *Staged, err error) {
 	path, err = followLink(path)
 	if err != nil {
 		return nil, err
@@ -70,19 +71,22 @@ func stageFile(path string, mode fs.FileMode, write func(*os.File) error) (s *st
 	if err := f.Sync(); err != nil {
 		return nil, err
 	}
-	return &stagedFile{f.Name(), path}, nil
+	return &Staged{f.Name(), path}, nil
 }
 
-// commit puts the new content in place, for good even if the power fails now.
-func (s *stagedFile) commit() error {
+// Path is the file that is replaced: what a symbolic link points to.
+func (s *Staged) Path() string { return s.path }
+
+// Commit puts the new content in place, for good even if the power fails now.
+func (s *Staged) Commit() error {
 	if err := os.Rename(s.temporary, s.path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(s.path))
 }
 
-// discard leaves the old file. After commit it does nothing.
-func (s *stagedFile) discard() { os.Remove(s.temporary) }
+// Discard leaves the old file. After Commit it does nothing.
+func (s *Staged) Discard() { os.Remove(s.temporary) }
 
 // sameContent reports whether the file at path is a copy of f. One that cannot be read is none.
 func sameContent(f *os.File, path string) bool {
@@ -153,4 +157,17 @@ func syncDir(dir string) error {
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// keepOwner gives f the owner of the file it replaces. Who may not do that gets a file of his own, if he is not root.
+func keepOwner(f *os.File, old fs.FileInfo) error {
+	stat, ok := old.Sys().(*syscall.Stat_t)
+	if !ok || int(stat.Uid) == os.Geteuid() && int(stat.Gid) == os.Getegid() {
+		return nil
+	}
+	err := f.Chown(int(stat.Uid), int(stat.Gid))
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return err
 }

@@ -1,5 +1,0 @@
-//go:build !unix
-
-package store
-
-func checkSocket(string) error { return nil }
