@@ -17,7 +17,7 @@ func (p *process) storeOptions(cfg *config) (store.Options, error) {
 	}
 	return store.Options{
 		DSN: cfg.DSN, Password: cfg.Password, PasswordFile: cfg.PasswordFile, SSH: cfg.SSH, Source: cfg.Source,
-		StateDir: cfg.StateDir, Warn: p.out.say,
+		State: cfg.state, Warn: p.out.say,
 	}, nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"f2bc/routes/netnstest"
 	"f2bc/store"
+	statedir "f2bc/store/state"
 	"f2bc/store/mariadbtest"
 	"f2bc/testdata/bench"
 )
@@ -48,7 +49,7 @@ func TestSilentStore(t *testing.T) {
 	if next := time.Since(start); first < storeTime || next > storeTime {
 		t.Errorf("the first ban took %v, the next one %v: want the first one alone to wait for %v", first, next, storeTime)
 	}
-	outbox, err := store.OpenOutbox(t.Context(), state)
+	outbox, err := store.OpenOutbox(t.Context(), statedir.Dir(state))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func BenchmarkCompareOutage(b *testing.B) {
 	bench.Print("ban while the packets to the database are lost: the first %v (goal: 2 s), the next %v (goal: 50 ms)",
 		first.Round(time.Millisecond), next.Round(time.Millisecond))
 
-	outbox, err := store.OpenOutbox(b.Context(), state)
+	outbox, err := store.OpenOutbox(b.Context(), statedir.Dir(state))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -166,11 +166,7 @@ func (s *sender) keep(facts []store.Fact, at, tried time.Time) error {
 	const limit = 10 * time.Second
 	ctx, cancel := context.WithTimeout(store.WithPatience(context.Background(), limit), limit) // the store's time may be over
 	defer cancel()
-	err := s.cfg.state.Make()
-	var outbox *store.Outbox
-	if err == nil {
-		outbox, err = store.OpenOutbox(ctx, s.cfg.StateDir)
-	}
+	outbox, err := store.OpenOutbox(ctx, s.cfg.state)
 	if err == nil {
 		defer outbox.Close()
 		err = outbox.AddTried(ctx, facts, at, tried)
@@ -189,37 +185,37 @@ func (s *sender) settle(ctx context.Context, facts []store.Fact) {
 	}
 	if s.cfg.state.Has(awayFile) { // without it nothing waits, and the outbox need not be opened
 		s.cfg.state.Remove(awayFile)
-		s.p.deliverFrom(ctx, s.cfg, s.st, s.cfg.StateDir)
+		s.p.deliverFrom(ctx, s.cfg, s.st, s.cfg.state)
 	}
 }
 
 // noteTaken notes on this host what the store took, for the day that it is restored from a backup.
 func (p *process) noteTaken(cfg *config, st *store.Store, facts []store.Fact) {
-	if cfg.StateDir == "" {
+	if cfg.state == "" {
 		return
 	}
-	if err := store.NoteTaken(cfg.StateDir, st, facts); err != nil {
+	if err := store.NoteTaken(cfg.state, st, facts); err != nil {
 		p.out.say("done, but: %v", err)
 	}
 }
 
 // deliver gives the store what waits on this host, and what it lost in a restore.
 func (p *process) deliver(ctx context.Context, cfg *config, st *store.Store) {
-	if cfg.StateDir != "" {
-		switch n, err := st.Recall(ctx, cfg.StateDir); {
+	if cfg.state != "" {
+		switch n, err := st.Recall(ctx, cfg.state); {
 		case err != nil:
 			p.out.fail(fmt.Errorf("give the store what it lost in a restore: %w", err))
 		case n > 0:
 			p.out.say("the store was restored from a backup: gave it %s that it had taken", counted(n, "fact", "facts"))
 		}
 	}
-	p.deliverFrom(ctx, cfg, st, cfg.StateDir)
-	if dir := p.place.stateDir(); dir != cfg.StateDir { // facts kept while the configuration was broken
+	p.deliverFrom(ctx, cfg, st, cfg.state)
+	if dir := state.Dir(p.place.stateDir()); dir != cfg.state { // facts kept while the configuration was broken
 		p.deliverFrom(ctx, cfg, st, dir)
 	}
 }
 
-func (p *process) deliverFrom(ctx context.Context, cfg *config, st *store.Store, dir string) {
+func (p *process) deliverFrom(ctx context.Context, cfg *config, st *store.Store, dir state.Dir) {
 	if _, err := os.Lstat(store.OutboxPath(dir)); dir == "" || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return // an outbox of root's is root's to deliver
 	}

@@ -126,7 +126,7 @@ func (h *soakHost) act(r *rand.Rand) error {
 
 // stepClock does to what waits what a step of the wall clock by an hour would have done.
 func (h *soakHost) stepClock() {
-	path := store.OutboxPath(filepath.Join(h.dir, "state"))
+	path := filepath.Join(h.dir, "state/outbox.db")
 	if _, err := os.Stat(path); err == nil {
 		exec.Command("sqlite3", "-cmd", ".timeout 2000", path, "UPDATE fact SET made = made + 3600000000 * (1 - 2 * (seq % 2))").Run()
 	}

@@ -82,11 +82,11 @@ func (p *process) statusStore(ctx context.Context, cfg *config, line func(bool, 
 }
 
 func (p *process) statusOutbox(ctx context.Context, cfg *config, line func(bool, string, string, ...any)) {
-	if _, err := os.Lstat(store.OutboxPath(cfg.StateDir)); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(store.OutboxPath(cfg.state)); errors.Is(err, os.ErrNotExist) {
 		line(true, "outbox", "empty")
 		return
 	}
-	outbox, err := store.OpenOutbox(ctx, cfg.StateDir)
+	outbox, err := store.OpenOutbox(ctx, cfg.state)
 	if err != nil {
 		line(false, "outbox", "%v", err)
 		return
@@ -104,7 +104,7 @@ func (p *process) statusOutbox(ctx context.Context, cfg *config, line func(bool,
 	}
 	if state.Aside > 0 {
 		line(false, "outbox", "%s by the store for good: sqlite3 %s 'SELECT error FROM fact'",
-			counted(state.Aside, "fact was rejected", "facts were rejected"), store.OutboxPath(cfg.StateDir))
+			counted(state.Aside, "fact was rejected", "facts were rejected"), store.OutboxPath(cfg.state))
 	}
 }
 

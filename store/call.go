@@ -140,7 +140,7 @@ func (s *Store) callFact(ctx context.Context, f Fact, at time.Time, names any) (
 	var about string
 	var blocked, stale bool
 	row := s.db.QueryRowContext(ctx, "CALL write_fact(?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Reason), f.Lift, f.bantimeMicros(), int64(happened), int64(TimeOf(asked)), int64(keptOffset(s.stateDir)), names)
+		f.Prefix.Addr().AsSlice(), f.Prefix.Bits(), []byte(f.Reason), f.Lift, f.bantimeMicros(), int64(happened), int64(TimeOf(asked)), int64(keptOffset(s.state)), names)
 	if err := row.Scan(&written, &offset, &now, &about, &blocked, &stale); err != nil {
 		return 0, err
 	}

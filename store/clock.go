@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"f2bc/store/state"
 )
 
 // maxAhead is how far a fact may be ahead of the store's clock: more than the clocks of cluster nodes are apart.
@@ -84,7 +84,7 @@ func (s *Store) offset(measured Time) Time {
 	if s.Embedded() {
 		return 0
 	}
-	kept := keptOffset(s.stateDir)
+	kept := keptOffset(s.state)
 	if moved := measured - kept; moved <= Time(clockSlack.Microseconds()) && -moved <= Time(clockSlack.Microseconds()) {
 		return kept
 	}
@@ -92,21 +92,18 @@ func (s *Store) offset(measured Time) Time {
 	return measured
 }
 
-func offsetFile(stateDir string) string { return filepath.Join(stateDir, "clock-distance") }
+const offsetFile = "clock-distance"
 
 // keptOffset returns how far the store's clock is ahead of the local one, as last kept.
-func keptOffset(stateDir string) Time {
-	if stateDir == "" {
-		return 0
-	}
-	text, _ := os.ReadFile(offsetFile(stateDir))
+func keptOffset(dir state.Dir) Time {
+	text, _ := dir.Read(offsetFile)
 	µs, _ := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64) // what is torn counts as none
 	return Time(µs)
 }
 
 // keepOffset is advice: without it equal times may differ.
 func (s *Store) keepOffset(offset Time) {
-	if s.stateDir != "" && offset != keptOffset(s.stateDir) && os.MkdirAll(s.stateDir, 0o700) == nil {
-		os.WriteFile(offsetFile(s.stateDir), fmt.Appendln(nil, int64(offset)), 0o600)
+	if offset != keptOffset(s.state) {
+		s.state.Note(offsetFile, fmt.Sprintln(int64(offset)))
 	}
 }

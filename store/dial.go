@@ -47,8 +47,8 @@ func openMySQL(d DSN, o Options) (*sql.DB, error) {
 	if m.progress == 0 {
 		m.progress = ProgressTime
 	}
-	if o.StateDir != "" && len(d.Hosts) > 1 {
-		m.file = filepath.Join(o.StateDir, "last-host")
+	if len(d.Hosts) > 1 {
+		m.state = o.State
 	}
 	cfg := mysql.NewConfig()
 	cfg.User, cfg.DBName = d.User, d.Database

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -12,13 +11,15 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"f2bc/store/state"
 )
 
 // mysqlConnector connects to one of the hosts of a DSN: to the last good one, else to the first in order that answers
 // and can be written to, else to one that can only be read.
 type mysqlConnector struct {
 	hosts []mysqlHost
-	file  string // remembers the last good host for the next process, which may live for one ban only; empty: nothing does
+	state state.Dir // remembers the last good host for the next process, which may live for one ban only; empty where there is one host
 
 	mu    sync.Mutex
 	known bool // whether the file was read
@@ -150,12 +151,14 @@ func isReadOnly(ctx context.Context, conn mysqlConn) (bool, error) {
 	return false, nil
 }
 
+const lastHostFile = "last-host"
+
 // order returns the indexes of the hosts, the last good one first.
 func (m *mysqlConnector) order() []int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.known && m.file != "" {
-		text, _ := os.ReadFile(m.file) // without it the order is the DSN's
+	if !m.known {
+		text, _ := m.state.Read(lastHostFile) // without it the order is the DSN's
 		noted := slices.IndexFunc(m.hosts, func(h mysqlHost) bool { return h.address == strings.TrimSpace(string(text)) })
 		m.noted = max(noted, 0)
 		m.first = m.noted
@@ -175,8 +178,8 @@ func (m *mysqlConnector) use(host int, conn *hostConn) driver.Conn {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.first = host
-	if m.noted != host && m.file != "" {
-		os.WriteFile(m.file, []byte(m.hosts[host].address+"\n"), 0o600) // it only saves time: it may be lost
+	if m.noted != host {
+		m.state.Note(lastHostFile, m.hosts[host].address+"\n") // it only saves time: it may be lost
 	}
 	m.noted = host
 	return conn

@@ -3,13 +3,12 @@ package store
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"f2bc/store/mariadbtest"
+	"f2bc/store/state"
 )
 
 // pair is two databases that know nothing of each other, so that a test sees where a fact went. Its account is bound by
@@ -18,12 +17,12 @@ type pair struct {
 	t       *testing.T
 	servers [2]*mariadbtest.Server
 	stores  [2]*Store
-	state   string
+	state   state.Dir
 	facts   int
 }
 
 func newPair(t *testing.T) *pair {
-	p := &pair{t: t, servers: [2]*mariadbtest.Server{mariadbtest.Shared(t), mariadbtest.New(t)}, state: t.TempDir()}
+	p := &pair{t: t, servers: [2]*mariadbtest.Server{mariadbtest.Shared(t), mariadbtest.New(t)}, state: state.Dir(t.TempDir())}
 	check(t, p.servers[1].Start())
 	for i, server := range p.servers {
 		server.Exec(t, "CREATE DATABASE hosts; CREATE USER pair@'%'; GRANT ALL ON hosts.* TO pair@'%'")
@@ -44,7 +43,7 @@ func (p *pair) set(i int, variable string, value int) {
 func (p *pair) address(i int) string { return fmt.Sprint("127.0.0.1:", p.servers[i].Port) }
 
 func (p *pair) options(hosts ...string) Options {
-	return Options{DSN: "mysql://pair@" + strings.Join(hosts, ",") + "/hosts", StateDir: p.state}
+	return Options{DSN: "mysql://pair@" + strings.Join(hosts, ",") + "/hosts", State: p.state}
 }
 
 func (p *pair) open(o Options) *Store {
@@ -78,7 +77,7 @@ func (p *pair) writeMany(s *Store, i, n int) {
 
 func (p *pair) wantLast(i int) {
 	p.t.Helper()
-	if text, err := os.ReadFile(filepath.Join(p.state, "last-host")); string(text) != p.address(i)+"\n" {
+	if text, err := p.state.Read(lastHostFile); string(text) != p.address(i)+"\n" {
 		p.t.Errorf("last-host is %q, %v; want server %d", text, err, i)
 	}
 }
@@ -165,9 +164,9 @@ func TestHostAway(t *testing.T) {
 	p.write(p.open(o), 0) // the last good one, though it comes last in the DSN
 
 	// What the file says is only advice.
-	check(t, os.WriteFile(filepath.Join(p.state, "last-host"), []byte("db9.example:3306"), 0o600))
+	check(t, p.state.Note(lastHostFile, "db9.example:3306"))
 	p.write(p.open(o), 1)
-	o.StateDir = filepath.Join(p.state, "missing")
+	o.State = state.Dir(p.state.Path("missing"))
 	p.write(p.open(o), 1)
 
 	_, err = Open(t.Context(), p.options(refusing, fmt.Sprint("127.0.0.1:", freePort(t))))

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"f2bc/store/state"
 )
 
 // TestHistoryNonsense: events that no fact makes, however many and however new, hide none: they are passed over and counted.
@@ -50,7 +52,7 @@ func TestHistoryNonsense(t *testing.T) {
 // gets back what it can take.
 func TestAheadWaits(t *testing.T) {
 	s := initStore(t, mariadbOptions(t))
-	ctx, dir := t.Context(), t.TempDir()
+	ctx, dir := t.Context(), state.Dir(t.TempDir())
 	year := s.clock.now().Add(365 * 24 * time.Hour)
 	ahead, good := report("192.0.2.1/32", "web1", year, Forever), report("192.0.2.2/32", "web1", s.clock.now(), Forever)
 	o := openOutbox(t, dir)

@@ -5,11 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"f2bc/store/state"
 )
 
 // outboxBound is how many facts may wait. An outage of weeks stays below it; an attack must not fill the disk.
@@ -25,7 +26,7 @@ var ErrOutboxFull = fmt.Errorf("the outbox is full: %d facts wait for the store"
 // later one carries the same. It is later than what the store had taken from this host when the fact was made, however
 // slowly the store tells its clock.
 type Outbox struct {
-	dir string
+	dir state.Dir
 	db  *sql.DB
 }
 
@@ -52,8 +53,11 @@ CREATE TABLE IF NOT EXISTS fact (
 CREATE INDEX IF NOT EXISTS fact_waiting ON fact (error, seq)`
 
 // OpenOutbox opens the outbox in a state directory, and creates both when needed.
-func OpenOutbox(ctx context.Context, dir string) (*Outbox, error) {
+func OpenOutbox(ctx context.Context, dir state.Dir) (*Outbox, error) {
 	path := OutboxPath(dir)
+	if err := dir.Make(); err != nil {
+		return nil, err
+	}
 	db, err := openSQLite(path)
 	if err != nil {
 		return nil, fmt.Errorf("open outbox %s: %w", path, err)
@@ -71,7 +75,7 @@ func OpenOutbox(ctx context.Context, dir string) (*Outbox, error) {
 }
 
 // OutboxPath returns where the outbox of a state directory is.
-func OutboxPath(dir string) string { return filepath.Join(dir, "outbox.db") }
+func OutboxPath(dir state.Dir) string { return dir.Path("outbox.db") }
 
 // Close closes the outbox.
 func (o *Outbox) Close() error { return o.db.Close() }

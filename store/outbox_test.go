@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"f2bc/store/mariadbtest"
+	"f2bc/store/state"
 )
 
-func openOutbox(t testing.TB, dir string) *Outbox {
+func openOutbox(t testing.TB, dir state.Dir) *Outbox {
 	t.Helper()
 	o, err := OpenOutbox(t.Context(), dir)
 	check(t, err)
@@ -31,7 +32,7 @@ func wantState(t testing.TB, o *Outbox, waiting, aside int) {
 func TestOutbox(t *testing.T) {
 	onEngines(t, func(t *testing.T, options Options) {
 		s := initStore(t, options)
-		o := openOutbox(t, t.TempDir())
+		o := openOutbox(t, state.Dir(t.TempDir()))
 		check(t, o.Add(t.Context(), []Fact{
 			report("192.0.2.1/32", "", 0, Forever), // of this host, whatever it is called
 			report("192.0.2.2/32", "web7", 0, time.Hour),
@@ -76,7 +77,7 @@ func TestOutbox(t *testing.T) {
 func TestOutboxOnce(t *testing.T) {
 	onEngines(t, func(t *testing.T, options Options) {
 		s := initStore(t, options)
-		dir := t.TempDir()
+		dir := state.Dir(t.TempDir())
 		o := openOutbox(t, dir)
 		check(t, o.Add(t.Context(), []Fact{report("192.0.2.1/32", "web1", 0, Forever)}, time.Time{}))
 		batch, err := o.fix(t.Context(), s, "web1")
@@ -97,13 +98,13 @@ func TestOutboxOnce(t *testing.T) {
 // TestOutboxDated: fail2ban's ban and its prolongation have the same time, whichever of them had to wait.
 func TestOutboxDated(t *testing.T) {
 	onEngines(t, func(t *testing.T, options Options) {
-		options.StateDir = t.TempDir()
+		options.State = state.Dir(t.TempDir())
 		at := time.Now().Add(-3 * time.Second)
 		short, long := report("192.0.2.1/32", "web1", 0, time.Minute), report("192.0.2.1/32", "web1", 0, time.Hour)
 		var times []Time
 		for round := range 6 {
 			s := initStore(t, options)
-			o := openOutbox(t, options.StateDir)
+			o := openOutbox(t, options.State)
 			direct, late := []Fact{short}, []Fact{long}
 			if round%2 == 0 {
 				direct, late = late, direct
@@ -127,7 +128,7 @@ func TestOutboxDated(t *testing.T) {
 // node of the cluster did whose clock is ahead.
 func TestOutboxAfter(t *testing.T) {
 	s := initStore(t, mariadbOptions(t))
-	dir := t.TempDir()
+	dir := state.Dir(t.TempDir())
 	o := openOutbox(t, dir)
 	now, err := s.Now(t.Context())
 	check(t, err)
@@ -143,7 +144,7 @@ func TestOutboxAfter(t *testing.T) {
 // TestOutboxTogether: many hosts' worth of writers and deliverers at once lose nothing.
 func TestOutboxTogether(t *testing.T) {
 	s := initStore(t, mariadbOptions(t))
-	dir := t.TempDir()
+	dir := state.Dir(t.TempDir())
 	var group sync.WaitGroup
 	for i := range 20 {
 		group.Go(func() {
@@ -181,7 +182,7 @@ func TestOutboxAside(t *testing.T) {
 	s := initStore(t, mariadbOptions(t))
 	_, err := s.db.Exec("ALTER TABLE report ADD CONSTRAINT no_web9 CHECK (source <> 'web9')")
 	check(t, err)
-	o := openOutbox(t, t.TempDir())
+	o := openOutbox(t, state.Dir(t.TempDir()))
 	check(t, o.Add(t.Context(), []Fact{
 		report("192.0.2.1/32", "web1", 0, Forever), report("192.0.2.2/32", "web9", 0, Forever), report("192.0.2.3/32", "web1", 0, Forever)}, time.Time{}))
 	d, err := o.Deliver(t.Context(), s, "web1")
@@ -198,7 +199,7 @@ func TestOutboxAway(t *testing.T) {
 	server := mariadbtest.New(t)
 	check(t, server.Start())
 	s := initStore(t, Options{DSN: server.DSN(server.Database(t))})
-	o := openOutbox(t, t.TempDir())
+	o := openOutbox(t, state.Dir(t.TempDir()))
 	check(t, o.Add(t.Context(), []Fact{report("192.0.2.1/32", "web1", 0, Forever)}, time.Time{}))
 	_, err := s.db.Exec("RENAME TABLE report TO elsewhere")
 	check(t, err)
@@ -224,7 +225,7 @@ func TestOutboxAway(t *testing.T) {
 }
 
 func TestOutboxBound(t *testing.T) {
-	o := openOutbox(t, t.TempDir())
+	o := openOutbox(t, state.Dir(t.TempDir()))
 	_, err := o.db.Exec(`
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
 INSERT INTO fact (lift, addr, len, source, reason, bantime, forced, at, made, boot, uptime, after, dated) SELECT 0, X'C0000201', 32, X'77', X'78', 1000, 0, 0, i, '', 0, 0, 0 FROM n`)
@@ -248,7 +249,7 @@ func TestOutboxWrongName(t *testing.T) {
 	s, err := Open(t.Context(), Options{DSN: strings.Replace(server.DSN(database), "root@", "web1:x@", 1)})
 	check(t, err)
 	defer s.Close()
-	o := openOutbox(t, t.TempDir())
+	o := openOutbox(t, state.Dir(t.TempDir()))
 	forced := report("192.0.2.2/32", "", 0, Forever)
 	forced.Forced = true
 	check(t, o.Add(t.Context(), []Fact{report("192.0.2.1/32", "", 0, Forever), forced, report("192.0.2.3/32", "web2", 0, Forever)}, time.Time{}))

@@ -20,6 +20,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"f2bc/store/state"
 )
 
 // Options say how to open a store.
@@ -29,7 +31,7 @@ type Options struct {
 	PasswordFile string                           // read at every connect, so that a password can be changed; overrides the one in the DSN
 	SSH          string                           // user@host or an alias of ~/.ssh/config: the hosts of the DSN are reached from there
 	Source       string                           // of this host; empty: the account's name
-	StateDir     string                           // where the last good host and the distance of the clocks are remembered; may be empty
+	State        state.Dir                        // where the last good host and the distance of the clocks are remembered; may be empty
 	Warn         func(format string, args ...any) // told of rows that make no sense; may be nil
 
 	progress time.Duration // how long the server may say nothing; 0: ProgressTime
@@ -44,7 +46,8 @@ type Store struct {
 	id     string
 	schema int // of the store, possibly newer than this binary's
 
-	stateDir, source, ssh string // of Options
+	state       state.Dir // of Options
+	source, ssh string
 
 	clock   clock
 	pause   atomic.Int64 // until when the fleet is paused, as last read
@@ -125,7 +128,7 @@ func dial(o Options) (*Store, error) {
 	if o.SSH != "" && d.Hosts == nil {
 		return nil, fmt.Errorf("open %v: %w", d, ErrSSH)
 	}
-	s := &Store{dsn: d, warn: o.Warn, stateDir: o.StateDir, source: cmp.Or(o.Source, d.User), ssh: o.SSH}
+	s := &Store{dsn: d, warn: o.Warn, state: o.State, source: cmp.Or(o.Source, d.User), ssh: o.SSH}
 	if s.warn == nil {
 		s.warn = func(string, ...any) {}
 	}

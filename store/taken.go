@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
+
+	"f2bc/store/state"
 )
 
 // What the store took from this host is noted for 30 days in plain files of the state directory, one a day, for the
@@ -24,24 +24,20 @@ const takenPrefix, takenSuffix = "taken-", ".log"
 
 // NoteTaken notes in the state directory dir that the store took facts. An embedded store is on the same disk as the
 // note would be: for it nothing is noted.
-func NoteTaken(dir string, st *Store, facts []Fact) error {
+func NoteTaken(dir state.Dir, st *Store, facts []Fact) error {
 	if st.Embedded() {
 		return nil
 	}
-	err := os.MkdirAll(dir, 0o700)
-	if err == nil {
-		err = appendTaken(dir, st.id, facts, time.Now())
-	}
-	if err != nil {
+	if err := appendTaken(dir, st.id, facts, time.Now()); err != nil {
 		return fmt.Errorf("note what the store took: %w", err)
 	}
 	return nil
 }
 
-func appendTaken(dir, id string, facts []Fact, now time.Time) error {
-	path := filepath.Join(dir, takenPrefix+now.UTC().Format(time.DateOnly)+takenSuffix)
-	_, err := os.Lstat(path)
-	if errors.Is(err, os.ErrNotExist) {
+func appendTaken(dir state.Dir, id string, facts []Fact, now time.Time) error {
+	file := takenPrefix + now.UTC().Format(time.DateOnly) + takenSuffix
+	_, err := dir.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) {
 		err = forgetTaken(dir, now.Add(-takenKept)) // once a day
 	}
 	if err != nil {
@@ -52,27 +48,20 @@ func appendTaken(dir, id string, facts []Fact, now time.Time) error {
 		// The line feed comes first, so that a line that a power cut left torn spoils no other.
 		text = fmt.Appendf(text, "\n%s %d %t %v %q %q %d %t .", id, f.At, f.Lift, f.Prefix, f.Source, f.Reason, f.Bantime, f.Forced)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text) // one call: appending processes do not mix their lines
-	return errors.Join(err, f.Close())
+	return dir.Append(file, text)
 }
 
 // takenFiles returns the notes, oldest first.
-func takenFiles(dir string) ([]string, error) {
-	files, err := filepath.Glob(filepath.Join(dir, takenPrefix+"????-??-??"+takenSuffix))
-	slices.Sort(files)
-	return files, err
+func takenFiles(dir state.Dir) ([]string, error) {
+	return dir.Find(takenPrefix + "????-??-??" + takenSuffix)
 }
 
-func forgetTaken(dir string, before time.Time) error {
+func forgetTaken(dir state.Dir, before time.Time) error {
 	files, err := takenFiles(dir)
 	for _, file := range files {
-		day := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(file), takenPrefix), takenSuffix)
+		day := strings.TrimSuffix(strings.TrimPrefix(file, takenPrefix), takenSuffix)
 		if day < before.UTC().Format(time.DateOnly) {
-			err = errors.Join(err, os.Remove(file))
+			err = errors.Join(err, dir.Remove(file))
 		}
 	}
 	return err
@@ -92,7 +81,7 @@ func parseTaken(line string) (id string, f Fact, ok bool) {
 // Recall gives the store once more all that it took from this host, as noted in dir, if it no longer has the newest of
 // it: then it was restored from a backup. (Its newest mark would not tell, since other hosts may have written since.)
 // The newest comes last, so that a run that is cut short is repeated. Returns how many facts there were.
-func (s *Store) Recall(ctx context.Context, dir string) (recalled int, err error) {
+func (s *Store) Recall(ctx context.Context, dir state.Dir) (recalled int, err error) {
 	newest, ok, err := newestTaken(dir, s.id, s.clock.now().Add(maxAhead))
 	if err != nil || !ok {
 		return 0, err
@@ -111,7 +100,7 @@ func (s *Store) Recall(ctx context.Context, dir string) (recalled int, err error
 		return err
 	}
 	for _, file := range files {
-		f, err := os.Open(file)
+		f, err := dir.Open(file)
 		if err != nil {
 			return recalled, err
 		}
@@ -137,12 +126,12 @@ func (s *Store) Recall(ctx context.Context, dir string) (recalled int, err error
 
 // newestTaken returns the last fact noted in dir that is not later than until, of the store with this id, or of any store
 // where id is empty.
-func newestTaken(dir, id string, until Time) (newest Fact, ok bool, err error) {
+func newestTaken(dir state.Dir, id string, until Time) (newest Fact, ok bool, err error) {
 	files, err := takenFiles(dir)
 	if err != nil || len(files) == 0 {
 		return newest, false, err
 	}
-	f, err := os.Open(files[len(files)-1])
+	f, err := dir.Open(files[len(files)-1])
 	if err != nil {
 		return newest, false, err
 	}

@@ -1,18 +1,18 @@
 package store
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"f2bc/store/state"
 )
 
 // TestRestore: a store that comes back from a backup gets what this host had delivered since, though another host
 // wrote first, and what was lifted stays lifted.
 func TestRestore(t *testing.T) {
 	s := initStore(t, mariadbOptions(t))
-	dir := t.TempDir()
+	dir := state.Dir(t.TempDir())
 	deliver := func(facts ...Fact) {
 		t.Helper()
 		check(t, s.Stamp(t.Context(), facts, time.Time{}))
@@ -52,7 +52,7 @@ func TestRestore(t *testing.T) {
 
 // TestTakenFiles: a line that a power cut left torn spoils no other, and old days are forgotten.
 func TestTakenFiles(t *testing.T) {
-	dir := t.TempDir()
+	dir := state.Dir(t.TempDir())
 	now := time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC)
 	fact := report("192.0.2.1/32", "web1", 7, Forever)
 	for day := range 40 {
@@ -60,15 +60,15 @@ func TestTakenFiles(t *testing.T) {
 	}
 	files, err := takenFiles(dir)
 	check(t, err)
-	if len(files) != 31 || filepath.Base(files[0]) != "taken-2026-04-09.log" {
+	if len(files) != 31 || files[0] != "taken-2026-04-09.log" {
 		t.Fatalf("%d files, the first %s", len(files), files[0])
 	}
-	whole, err := os.ReadFile(files[0])
+	whole, err := dir.Read(files[0])
 	check(t, err)
 	for cut := range len(whole) {
-		check(t, os.WriteFile(files[0], whole[:cut], 0o600))
+		check(t, dir.Note(files[0], string(whole[:cut])))
 		check(t, appendTaken(dir, "ID", []Fact{fact}, now.Add(9*24*time.Hour)))
-		text, err := os.ReadFile(files[0])
+		text, err := dir.Read(files[0])
 		check(t, err)
 		n := 0
 		for line := range strings.Lines(string(text)) {
