@@ -19,7 +19,11 @@ func ParsePrefix(text string) (netip.Prefix, error) {
 	} else if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
 		p = netip.PrefixFrom(a, a.BitLen())
 	}
-	if !p.IsValid() {
+	switch {
+	case p.IsValid():
+	case strings.Contains(text, "%"):
+		return p, fmt.Errorf("parse prefix %q: an address with a zone means something on one machine only", text)
+	default:
 		return p, fmt.Errorf("parse prefix %q: %w", text, errNotPrefix)
 	}
 	if p.Addr().Is4In6() && p.Bits() >= 96 {

@@ -75,6 +75,14 @@ func (s *Set) RemovePrefix(p netip.Prefix) {
 	s.Remove(&t)
 }
 
+// Keep takes every address out of s that is not in t.
+func (s *Set) Keep(t *Set) {
+	var others Set
+	others.AddSet(s)
+	others.Remove(t)
+	s.Remove(&others)
+}
+
 // Contains reports whether every address of p is in the set.
 func (s *Set) Contains(p netip.Prefix) bool {
 	f, sp := s.locate(p)

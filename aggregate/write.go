@@ -19,6 +19,9 @@ func AppendPrefix(b []byte, p netip.Prefix) []byte {
 	return strconv.AppendInt(b, int64(p.Bits()), 10)
 }
 
+// Text returns p as AppendPrefix writes it.
+func Text(p netip.Prefix) string { return string(AppendPrefix(nil, p)) }
+
 // octets is every octet as text with a dot behind it, the first byte lowest,
 // and its length.
 var octets = func() (t [256]struct {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"f2bc/commands/neverban"
 	"f2bc/store"
 )
 
@@ -83,7 +84,7 @@ func (p *process) changeAllows(c *cli.Context, change func(context.Context, *sto
 
 func (p *process) readEntries(ctx context.Context, args []string) (entries []string, invalid int, err error) {
 	read := func(line int, text string) error {
-		entry, err := parseAllow(text)
+		entry, err := neverban.ParseEntry(text)
 		if err != nil {
 			invalid++
 			p.out.fail(fmt.Errorf("%s%w", input{line: line}.place(), err))
@@ -119,7 +120,7 @@ func (p *process) removeAllows(ctx context.Context, st *store.Store, entries []s
 }
 
 func (p *process) listAllows(ctx context.Context, cfg *config, layout string) error {
-	local, err := localAllows(ctx, cfg)
+	local, err := p.neverSource(cfg).Own()
 	if err != nil {
 		return err
 	}
@@ -139,7 +140,7 @@ func (p *process) listAllows(ctx context.Context, cfg *config, layout string) er
 			}
 		}
 		for _, e := range local {
-			if !yield(row{e.String(), store.Time(0), "", e.why}) {
+			if !yield(row{e.String(), store.Time(0), "", e.Why}) {
 				return
 			}
 		}

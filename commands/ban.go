@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"f2bc/commands/neverban"
 	"f2bc/store"
 )
 
@@ -72,7 +73,7 @@ func noPrefix(c *cli.Context) error {
 type banner struct {
 	*sender
 	o     banOptions
-	never *neverBan
+	never *neverban.List
 
 	otherNames []string // on never-ban lists, as this host knows, that are not what is banned
 	asked      bool     // never holds all of the store's list
@@ -119,7 +120,7 @@ func (b *banner) batch(whole context.Context, inputs []input) error {
 	for _, in := range inputs {
 		if b.allowed(in) {
 			facts = append(facts, store.Fact{
-				Prefix: in.Prefix, Source: b.o.source, Reason: b.o.reason, Bantime: b.o.bantime, Forced: b.o.force && needsForce(in.Prefix),
+				Prefix: in.Prefix, Source: b.o.source, Reason: b.o.reason, Bantime: b.o.bantime, Forced: b.o.force && neverban.NeedsForce(in.Prefix),
 			})
 		}
 	}
@@ -135,7 +136,7 @@ func (b *banner) batch(whole context.Context, inputs []input) error {
 	sent, err := b.send(ctx, facts, b.o.at, check)
 	b.banned += len(sent)
 	for _, f := range sent {
-		if b.never.set.Overlaps(f.Prefix) {
+		if b.never.Overlaps(f.Prefix) {
 			b.p.out.say("%s holds allowed addresses, which stay free", f.Prefix)
 		}
 	}
@@ -144,7 +145,7 @@ func (b *banner) batch(whole context.Context, inputs []input) error {
 
 // allowed reports whether a prefix may be banned, and names it if not.
 func (b *banner) allowed(in input) bool {
-	if err := b.never.refuse(in.Prefix, b.o.force); err != nil {
+	if err := b.never.Refuse(in.Prefix, b.o.force); err != nil {
 		b.refused++
 		b.p.out.fail(fmt.Errorf("%s%w", in.place(), err))
 		return false
@@ -162,10 +163,10 @@ func (b *banner) learnNever(ctx context.Context, inputs []input) {
 	var err error
 	if b.never, err = b.p.neverBanOf(ctx, b.cfg, nil); err != nil {
 		b.p.out.say("the never-ban list of this host is not used: %v", err)
-		b.never = &neverBan{private: b.cfg.AllowPrivate}
+		b.never = &neverban.List{Private: b.cfg.AllowPrivate}
 	}
 	if len(inputs) == 1 {
-		b.otherNames = b.p.namesBeside(ctx, b.cfg, inputs[0].Prefix)
+		b.otherNames = b.p.resolver(b.cfg).Beside(ctx, inputs[0].Prefix)
 	}
 }
 

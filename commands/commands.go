@@ -18,6 +18,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"f2bc/commands/neverban"
 	"f2bc/store/state"
 )
 
@@ -42,7 +43,7 @@ Exit codes:
 var (
 	errUsage   = errors.New("usage")
 	errInvalid = errors.New("invalid input")
-	errRefused = errors.New("refused")
+	errRefused = neverban.ErrRefused
 	errDrift   = errors.New("drift")
 
 	errInterrupted = fmt.Errorf("interrupted: %w", context.Canceled) // by a signal
@@ -76,7 +77,8 @@ func exitCode(err error) int {
 		return 0
 	case errors.Is(err, errInterrupted):
 		return 130
-	case errors.Is(err, errUsage), errors.Is(err, errInvalid), errors.Is(err, state.ErrNone), errors.Is(err, state.ErrNotOurs):
+	case errors.Is(err, errUsage), errors.Is(err, errInvalid), errors.Is(err, neverban.ErrInvalid),
+		errors.Is(err, state.ErrNone), errors.Is(err, state.ErrNotOurs):
 		return 2
 	case errors.Is(err, errRefused):
 		return 3

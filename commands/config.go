@@ -19,6 +19,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"github.com/urfave/cli/v2"
 
+	"f2bc/commands/neverban"
 	"f2bc/routes"
 	"f2bc/store"
 	"f2bc/store/state"
@@ -306,7 +307,7 @@ func (c *config) complete(at place) error {
 		}
 	}
 	for _, entry := range c.Allow {
-		if _, err := parseAllow(entry); err != nil {
+		if _, err := neverban.ParseEntry(entry); err != nil {
 			return c.wrongf("allow: %w", err)
 		}
 	}
@@ -328,8 +329,8 @@ func (c *config) checkRoutes() error {
 		return c.wrongf("max_routes %d: want a number above 0", c.MaxRoutes)
 	case !(c.MaxCoverage > 0 && c.MaxCoverage <= 100):
 		return c.wrongf("max_coverage %v: want a percentage above 0, at most 100", c.MaxCoverage)
-	case c.IPv6Prefix != 0 && (c.IPv6Prefix < widest6 || c.IPv6Prefix > 128):
-		return c.wrongf("ipv6_prefix %d: want %d to 128", c.IPv6Prefix, widest6)
+	case c.IPv6Prefix != 0 && (c.IPv6Prefix < neverban.Widest6 || c.IPv6Prefix > 128):
+		return c.wrongf("ipv6_prefix %d: want %d to 128", c.IPv6Prefix, neverban.Widest6)
 	}
 	if err := c.routesSettings().Validate(); err != nil {
 		return c.wrongf("%w", err)

@@ -37,7 +37,7 @@ func (p *process) checkConfig(c *cli.Context, path string) error {
 	if _, err := p.storeOptions(cfg); err != nil {
 		return err
 	}
-	if _, err := localAllows(c.Context, cfg); err != nil {
+	if _, err := p.neverSource(cfg).Own(); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(p.out.stdout, "%s: valid\n", path)

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"f2bc/aggregate"
+	"f2bc/commands/neverban"
 	"f2bc/store"
 	"f2bc/store/state"
 )
@@ -98,7 +99,7 @@ func (p *process) export(ctx context.Context, cfg *config, o exportOptions) erro
 		}
 	}
 	if o.placeholder.IsValid() && list.avoid.Overlaps(o.placeholder) {
-		return refusedf("--placeholder %s must never be banned", bare(o.placeholder))
+		return refusedf("--placeholder %s must never be banned", aggregate.Text(o.placeholder))
 	}
 	if o.output == "" {
 		err = o.format.write(p.out.stdout, list)
@@ -132,12 +133,11 @@ func (p *process) exportStore(ctx context.Context, cfg *config, o exportOptions,
 	if err != nil {
 		return nil, err
 	}
-	never.set.AddSet(allow)
 	list := &exportList{o: o}
-	d := newDesire(nil)
+	var bans neverban.Bans
 	add := func(ban netip.Prefix, forced bool) {
 		if o.wants(ban) {
-			d.add(ban, forced)
+			bans.Add(ban, forced)
 		}
 	}
 	if o.format.bans {
@@ -152,30 +152,15 @@ func (p *process) exportStore(ctx context.Context, cfg *config, o exportOptions,
 		return nil, err
 	}
 	if o.widen6 > 0 {
-		// What is forced stays: it is wide, or on a LAN, where a /64 has many owners.
-		var embedded aggregate.Set
-		embedded.Add(nat64)
-		ipv4 := intersect(&d.want, &embedded)
-		d.want.Remove(&embedded)
-		d.want.Widen6(o.widen6)
-		d.want.AddSet(&ipv4)
+		bans.Widen6(o.widen6)
 	}
-	list.set = p.carve(d, never)
+	list.set = bans.Carve(never, nil, p.out.say)
+	list.set.Remove(allow)
 	if o.maxEntries > 0 || o.placeholder.IsValid() {
-		list.avoid = never.avoid(list.set)
+		list.avoid = never.Avoid(list.set)
+		list.avoid.AddSet(allow)
 	}
 	return list, nil
-}
-
-// avoid is what a list that has want must not be fitted over.
-func (n *neverBan) avoid(want *aggregate.Set) *aggregate.Set {
-	avoid := new(aggregate.Set)
-	if !n.private {
-		avoid = specialSet()
-		avoid.Remove(want) // what is forced
-	}
-	avoid.AddSet(&n.set)
-	return avoid
 }
 
 // fit makes the list short enough.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"f2bc/aggregate"
 )
 
 // defaultCollateral is 0.1 % of the IPv4 space.
@@ -98,7 +100,7 @@ func parseExport(c *cli.Context) (o exportOptions, err error) {
 		}
 	}
 	if text := c.String("placeholder"); text != "" {
-		if o.placeholder, err = parsePrefix(text); err != nil || !o.placeholder.IsSingleIP() {
+		if o.placeholder, err = aggregate.ParsePrefix(text); err != nil || !o.placeholder.IsSingleIP() {
 			return o, usagef("--placeholder %q: want an address that is nobody's, such as 192.0.2.1", text)
 		}
 	}
@@ -115,7 +117,7 @@ func exportRanges(c *cli.Context) error {
 	for _, f := range []struct {
 		name     string
 		min, max int
-	}{{"split", 1, math.MaxInt}, {"max-entries", 1, math.MaxInt}, {"min-sources", 1, math.MaxInt}, {"ipv6-prefix", unforced6, 127}} {
+	}{{"split", 1, math.MaxInt}, {"max-entries", 1, math.MaxInt}, {"min-sources", 1, math.MaxInt}, {"ipv6-prefix", 48, 127}} {
 		if n := c.Int(f.name); c.IsSet(f.name) && (n < f.min || n > f.max) {
 			if f.max == math.MaxInt {
 				return usagef("--%s %d: want %d or more", f.name, n, f.min)

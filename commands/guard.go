@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"f2bc/aggregate"
+	"f2bc/commands/neverban"
 	"f2bc/routes"
 	"f2bc/store"
 )
@@ -26,10 +28,10 @@ func (s *syncer) guard(ctx context.Context) ([]routes.Entry, error) {
 
 // wayToStore returns the addresses of all hosts of the DSN and of the machine that ssh connects to.
 func (p *process) wayToStore(ctx context.Context, cfg *config) (entries []routes.Entry) {
-	var hosts []allowEntry
+	var hosts []neverban.Entry
 	add := func(host, why string) {
-		if entry, err := parseAllow(host); err == nil {
-			entry.why = why
+		if entry, err := neverban.ParseEntry(host); err == nil {
+			entry.Why = why
 			hosts = append(hosts, entry)
 		}
 	}
@@ -48,15 +50,15 @@ func (p *process) wayToStore(ctx context.Context, cfg *config) (entries []routes
 			add(host, "database host "+host)
 		}
 	}
-	names := p.resolve(ctx, cfg, hosts)
+	names := p.resolver(cfg).Resolve(ctx, hosts)
 	for _, entry := range hosts {
-		addrs := names[entry.host]
-		if entry.host == "" {
-			addrs = []netip.Addr{entry.prefix.Addr()}
+		addrs := names[entry.Host]
+		if entry.Host == "" {
+			addrs = []netip.Addr{entry.Prefix.Addr()}
 		}
 		for _, addr := range addrs {
 			if !addr.IsLoopback() {
-				entries = append(entries, routes.Entry{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Why: entry.why})
+				entries = append(entries, routes.Entry{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Why: entry.Why})
 			}
 		}
 	}
@@ -65,7 +67,7 @@ func (p *process) wayToStore(ctx context.Context, cfg *config) (entries []routes
 
 // sshHosts returns the host behind an ssh destination, which may be an alias, and the jump hosts before it.
 func sshHosts(ctx context.Context, destination string) (hosts []string) {
-	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	ctx, cancel := context.WithTimeout(ctx, neverban.LookupTime)
 	defer cancel()
 	for range 5 { // jump hosts of jump hosts
 		_, host, found := strings.Cut(destination, "@")
@@ -104,8 +106,8 @@ func (s *syncer) printGuard(ctx context.Context) error {
 	}
 	never, neverErr := s.p.neverBan(ctx, s.cfg, st)
 	if neverErr == nil {
-		for prefix, why := range never.why {
-			guard = append(guard, routes.Entry{Prefix: prefix, Why: why})
+		for _, entry := range never.Entries() {
+			guard = append(guard, routes.Entry{Prefix: entry.Prefix, Why: entry.Why})
 		}
 	}
 	slices.SortStableFunc(guard, func(a, b routes.Entry) int { return routes.Compare(a.Prefix, b.Prefix) })
@@ -114,7 +116,7 @@ func (s *syncer) printGuard(ctx context.Context) error {
 		if entry.Network {
 			why += ", kept out of wider bans only"
 		}
-		if _, err := fmt.Fprintf(s.p.out.stdout, "%-18s  %s\n", bare(entry.Prefix), why); err != nil {
+		if _, err := fmt.Fprintf(s.p.out.stdout, "%-18s  %s\n", aggregate.Text(entry.Prefix), why); err != nil {
 			return err
 		}
 	}

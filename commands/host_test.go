@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"f2bc/aggregate"
 	"f2bc/store"
 )
 
@@ -98,7 +99,7 @@ VALUES (X'C6336408', 32, 'web1', 'ahead', ?, ?, ?)`,
 }
 
 func fact(address, source string, at store.Time) store.Fact {
-	p, err := parsePrefix(address)
+	p, err := aggregate.ParsePrefix(address)
 	if err != nil {
 		panic(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"f2bc/aggregate"
+	"f2bc/commands/neverban"
 	"f2bc/store"
 	"f2bc/store/state"
 	"f2bc/store/threecx"
@@ -34,7 +35,7 @@ type importer struct {
 	st      *store.Store
 	state   *importState
 	now     store.Time
-	never   *neverBan
+	never   *neverban.List
 	allowed aggregate.Set // by the phone system
 
 	facts                    []store.Fact
@@ -160,14 +161,14 @@ func (im *importer) report(ctx context.Context, prefix netip.Prefix, at time.Tim
 		Prefix: prefix, Source: im.o.source, Reason: im.reason(reason), At: im.state.date(at), Bantime: bantime,
 	}
 	if fact.At <= 0 || bantime <= 0 {
-		im.say("skipped %s at %s for %v: these times make no sense", bare(prefix), at.Format(time.RFC3339), bantime)
+		im.say("skipped %s at %s for %v: these times make no sense", aggregate.Text(prefix), at.Format(time.RFC3339), bantime)
 		im.withheld++
 		return nil
 	}
 	if fact.At > im.now.Add(maxFuture) {
 		// Not with the time of now: that would be another one at each reading. Its time will come.
 		im.say("%s at %s is dated ahead of the store's clock and is reported when that time comes; if it is past already,"+
-			" --timezone names the zone of 3CX's times", bare(prefix), at.Format(time.RFC3339))
+			" --timezone names the zone of 3CX's times", aggregate.Text(prefix), at.Format(time.RFC3339))
 		im.withheld++
 		return nil
 	}
@@ -187,9 +188,9 @@ func (im *importer) reason(own string) string {
 
 // refuses names a prefix that must not be reported. That is no failure: cron goes on with the routes.
 func (im *importer) refuses(prefix netip.Prefix) bool {
-	err := im.never.refuse(prefix, false)
+	err := im.never.Refuse(prefix, false)
 	if err == nil && im.allowed.Overlaps(prefix) {
-		err = refusedf("%s is not reported: the phone system allows it, or a part of it", bare(prefix))
+		err = refusedf("%s is not reported: the phone system allows it, or a part of it", aggregate.Text(prefix))
 	}
 	if err != nil {
 		im.say("%v", err)
@@ -219,7 +220,7 @@ func (im *importer) write(ctx context.Context) error {
 		if f.Expires() != store.Permanent {
 			expires = f.Expires().Std().Format(time.RFC3339)
 		}
-		line := fmt.Sprintf("%s %s until %s %s %s", f.At.Std().Format(time.RFC3339Nano), bare(f.Prefix), expires, f.Source, f.Reason)
+		line := fmt.Sprintf("%s %s until %s %s %s", f.At.Std().Format(time.RFC3339Nano), aggregate.Text(f.Prefix), expires, f.Source, f.Reason)
 		if _, err := fmt.Fprintln(im.p.out.stdout, printable(line)); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"f2bc/aggregate"
 	"f2bc/store"
 	"f2bc/store/state"
 	"f2bc/store/threecx/postgrestest"
@@ -178,7 +179,7 @@ func (b *phone) about(addr string) []store.Report {
 		b.t.Fatal(err)
 	}
 	defer st.Close()
-	p, err := parsePrefix(addr)
+	p, err := aggregate.ParsePrefix(addr)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -214,7 +215,7 @@ func (b *phone) banned(what string, want ...string) {
 	}
 	defer st.Close()
 	var got []string
-	err = st.Bans(context.Background(), store.Filter{}, func(p netip.Prefix, _ bool) { got = append(got, bare(p)) })
+	err = st.Bans(context.Background(), store.Filter{}, func(p netip.Prefix, _ bool) { got = append(got, aggregate.Text(p)) })
 	slices.Sort(got)
 	slices.Sort(want)
 	if err != nil || !slices.Equal(got, want) {

@@ -88,7 +88,7 @@ func (p *process) adopt(ctx context.Context, cfg *config, st *store.Store, o ini
 		Table:   o.adopt,
 		Bantime: o.bantime,
 		Name:    func(text string) string { return cleanName(text, "adopted") },
-		Refuse:  func(prefix netip.Prefix) error { return never.refuse(prefix, false) },
+		Refuse:  func(prefix netip.Prefix) error { return never.Refuse(prefix, false) },
 		Bad: func(row string, err error) {
 			if errors.Is(err, errRefused) {
 				refused++

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"f2bc/aggregate"
+	"f2bc/commands/neverban"
 	"f2bc/store"
 )
 
@@ -30,11 +32,11 @@ func (p *process) listPrefixes(ctx context.Context, cfg *config, st *store.Store
 			reports, lifts = p.newest(reports, lifts)
 			found := bearing(in.Prefix, reports, lifts, never, filter, now)
 			if len(found) == 0 {
-				p.out.say("%snothing bears on %s", in.place(), bare(in.Prefix))
+				p.out.say("%snothing bears on %s", in.place(), aggregate.Text(in.Prefix))
 			}
 			rows = append(rows, found...)
-			if !never.private && !slices.ContainsFunc(reports, func(r store.Report) bool { return r.Forced }) {
-				if err := notRoutable(in.Prefix); err != nil {
+			if !never.Private && !slices.ContainsFunc(reports, func(r store.Report) bool { return r.Forced }) {
+				if err := neverban.Special(in.Prefix); err != nil {
 					p.out.say("%s%v", in.place(), err)
 				}
 			}
@@ -70,7 +72,7 @@ func (p *process) newest(reports []store.Report, lifts []store.Fact) ([]store.Re
 }
 
 // bearing returns the rows for one prefix: reports, wider lifts, and what shields it.
-func bearing(prefix netip.Prefix, reports []store.Report, lifts []store.Fact, never *neverBan, filter store.Filter, now store.Time) []row {
+func bearing(prefix netip.Prefix, reports []store.Report, lifts []store.Fact, never *neverban.List, filter store.Filter, now store.Time) []row {
 	var rows []row
 	for _, r := range reports {
 		if filter.Source != "" && filter.Source != r.Source || filter.Reason != "" && filter.Reason != r.Reason || r.At < filter.Since {
@@ -90,15 +92,10 @@ func bearing(prefix netip.Prefix, reports []store.Report, lifts []store.Fact, ne
 	for _, f := range lifts {
 		rows = append(rows, row{"lift", f.Prefix, anyName(f.Source), anyName(f.Reason), f.At, store.Time(0), store.Time(0), ""})
 	}
-	shields := []netip.Prefix{}
-	for entry := range never.why {
-		if entry.Overlaps(prefix) {
-			shields = append(shields, entry)
+	for _, entry := range never.Entries() {
+		if entry.Prefix.Overlaps(prefix) {
+			rows = append(rows, row{"allow", entry.Prefix, "", entry.Why, store.Time(0), store.Time(0), store.Time(0), "shields"})
 		}
-	}
-	slices.SortFunc(shields, netip.Prefix.Compare)
-	for _, entry := range shields {
-		rows = append(rows, row{"allow", entry, "", never.why[entry], store.Time(0), store.Time(0), store.Time(0), "shields"})
 	}
 	return rows
 }

@@ -8,9 +8,11 @@ import (
 	"testing"
 	"time"
 
+	statedir "f2bc/store/state"
+
+	"f2bc/aggregate"
 	"f2bc/routes/netnstest"
 	"f2bc/store"
-	statedir "f2bc/store/state"
 	"f2bc/store/mariadbtest"
 	"f2bc/testdata/bench"
 )
@@ -79,7 +81,7 @@ func BenchmarkCompareOutage(b *testing.B) {
 	defer outbox.Close()
 	var facts []store.Fact
 	for i := range 10_000 {
-		p, err := parsePrefix(fmt.Sprintf("203.%d.%d.1", i/250, i%250))
+		p, err := aggregate.ParsePrefix(fmt.Sprintf("203.%d.%d.1", i/250, i%250))
 		if err != nil {
 			b.Fatal(err)
 		}

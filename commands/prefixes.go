@@ -54,7 +54,7 @@ func (p *process) eachBatch(ctx context.Context, args []string, do func([]input)
 }
 
 func (r *prefixReader) add(line int, text string) error {
-	prefix, err := parsePrefix(text)
+	prefix, err := aggregate.ParsePrefix(strings.TrimSpace(text))
 	in := input{prefix, line}
 	if err != nil {
 		r.invalid++
@@ -134,12 +134,4 @@ func eachLine(ctx context.Context, r io.Reader, do func(line int, text string) e
 func stripComment(line string) string {
 	line, _, _ = strings.Cut(line, "#")
 	return strings.TrimSpace(strings.TrimPrefix(line, "\ufeff"))
-}
-
-func parsePrefix(text string) (netip.Prefix, error) {
-	text = strings.TrimSpace(text)
-	if strings.Contains(text, "%") {
-		return netip.Prefix{}, fmt.Errorf("parse prefix %q: an address with a zone means something on one machine only", text)
-	}
-	return aggregate.ParsePrefix(text)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"f2bc/aggregate"
 	"f2bc/store"
 )
 
@@ -183,7 +184,7 @@ func forPrograms(cell any) string {
 		}
 		return v.Std().Format(time.RFC3339Nano)
 	case netip.Prefix:
-		return bare(v)
+		return aggregate.Text(v)
 	case []string:
 		return strings.Join(v, ",")
 	}
@@ -207,7 +208,7 @@ func forJSON(cell any) any {
 			return []string{}
 		}
 	case netip.Prefix:
-		return bare(v)
+		return aggregate.Text(v)
 	}
 	return cell
 }

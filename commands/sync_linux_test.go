@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"f2bc/aggregate"
 	"f2bc/routes/netnstest"
 	"f2bc/store"
 	"f2bc/store/mariadbtest"
@@ -106,7 +107,7 @@ func TestLockout(t *testing.T) {
 	}
 	var kernel []netip.Prefix
 	for _, text := range table(h) {
-		p, err := parsePrefix(text)
+		p, err := aggregate.ParsePrefix(text)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"f2bc/aggregate"
+	"f2bc/commands/neverban"
 	"f2bc/routes"
 	"f2bc/store"
 )
@@ -29,14 +30,16 @@ type view struct {
 type addBan = func(p netip.Prefix, forced bool)
 
 // look makes the list of the bans, minus what must never be banned, minus the guard.
-func (s *syncer) look(never *neverBan, guard []routes.Entry, bans func(add addBan) error) (v view, err error) {
-	d := newDesire(guard)
-	d.ipv6Prefix = s.cfg.IPv6Prefix
-	if err := bans(d.add); err != nil {
+func (s *syncer) look(never *neverban.List, guard []routes.Entry, bans func(add addBan) error) (v view, err error) {
+	banned := neverban.Bans{Into: installed(guard, s.cfg.IPv6Prefix)}
+	if err := bans(banned.Add); err != nil {
 		return v, err
 	}
-	v.list, v.never = s.p.carve(d, never), new(aggregate.Set)
-	v.never.AddSet(&never.set) // a copy: never may be used again while the view is
+	kept := kept(guard)
+	v.list, v.never = banned.Carve(never, kept, s.p.out.say), never.Set()
+	for _, entry := range kept {
+		v.never.Add(entry.Prefix)
+	}
 	return v, nil
 }
 
@@ -70,20 +73,10 @@ func (s *syncer) brake(v view, hold error, state routes.State) (want []netip.Pre
 		}
 	}
 	if hold == nil {
-		last = intersect(&last, v.list)
+		last.Keep(v.list)
 	}
 	last.Remove(v.never)
 	return last.Prefixes(), errors.Join(err, hold, tooMuch)
-}
-
-// intersect returns what is in both.
-func intersect(a, b *aggregate.Set) aggregate.Set {
-	var both, onlyA aggregate.Set
-	both.AddSet(a)
-	onlyA.AddSet(a)
-	onlyA.Remove(b)
-	both.Remove(&onlyA)
-	return both
 }
 
 // tooMuch says why a list is more than a list of attackers can be.
@@ -143,12 +136,10 @@ func (s *syncer) restoreLast(ctx context.Context, cause error) error {
 	if err := errors.Join(err, guardErr, neverErr); err != nil {
 		return errors.Join(stay, err)
 	}
-	for _, entry := range guard {
-		if !entry.Network { // networks were carved out of the bans when the list was made
-			never.set.Add(entry.Prefix)
-		}
+	last.Remove(never.Set())
+	for _, entry := range kept(guard) { // networks were carved out of the bans when the list was made
+		last.RemovePrefix(entry.Prefix)
 	}
-	last.Remove(&never.set)
 	want := last.Prefixes()
 	s.result.Wanted = len(want)
 	err = s.apply(ctx, state, routes.Diff(want, state), nil)

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"f2bc/aggregate"
+	"f2bc/commands/neverban"
 	"f2bc/routes"
 	"f2bc/store"
 	"f2bc/store/state"
@@ -60,8 +61,8 @@ f2bc pause, or ip rule del pref 6686 (and ip -6 rule del pref 6686), switches al
 				return err
 			}
 			if bits := c.Int("ipv6-prefix"); c.IsSet("ipv6-prefix") {
-				if bits < widest6 || bits > 128 {
-					return usagef("--ipv6-prefix %d: want %d to 128", bits, widest6)
+				if bits < neverban.Widest6 || bits > 128 {
+					return usagef("--ipv6-prefix %d: want %d to 128", bits, neverban.Widest6)
 				}
 				cfg.IPv6Prefix = bits
 			}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"f2bc/commands/neverban"
 	"f2bc/routes"
 	"f2bc/store"
 )
@@ -190,7 +191,7 @@ func (a *asker) ask(ctx context.Context, st *store.Store) error {
 	list := func(add addBan) error { live.Bans(add); return nil }
 	var guard []routes.Entry
 	var guardErr error
-	var never *neverBan
+	var never *neverban.List
 	var last view
 	look := func() (err error) {
 		last, err = a.s.look(never, guard, list)
@@ -216,7 +217,7 @@ func (a *asker) ask(ctx context.Context, st *store.Store) error {
 				guard, guardErr = a.s.guard(ctx)
 				whole = time.Now()
 			}
-			var now *neverBan
+			var now *neverban.List
 			if now, err = a.s.p.neverBan(ctx, a.s.cfg, st); err == nil {
 				never = now
 				err = look()

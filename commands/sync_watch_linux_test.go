@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"f2bc/aggregate"
 	"f2bc/routes"
 	"f2bc/routes/netnstest"
 	"f2bc/store/mariadbtest"
@@ -62,7 +63,7 @@ func table(h *lab.Host) (prefixes []string) {
 		}
 	})
 	for _, p := range state.Ours {
-		prefixes = append(prefixes, bare(p))
+		prefixes = append(prefixes, aggregate.Text(p))
 	}
 	return prefixes
 }

@@ -49,7 +49,7 @@ func (u *unbanner) nameUnbanned(ctx context.Context, inputs []input) error {
 		}
 		banned := slices.ContainsFunc(reports, func(r store.Report) bool { return r.Active(now) && u.selected(in.Prefix, r) })
 		if !banned {
-			u.p.out.say("%s%s was not banned%s", in.place(), bare(in.Prefix), u.scope())
+			u.p.out.say("%s%s was not banned%s", in.place(), aggregate.Text(in.Prefix), u.scope())
 		}
 	}
 	return nil
@@ -91,13 +91,13 @@ func (u *unbanner) nameBanned(prefix netip.Prefix, r store.Report) {
 	switch {
 	case u.selected(prefix, r):
 		u.left++
-		u.p.out.say("%s is still banned by %s, whose report is dated %s", bare(r.Prefix), by, timeText(r.At))
+		u.p.out.say("%s is still banned by %s, whose report is dated %s", aggregate.Text(r.Prefix), by, timeText(r.At))
 	case u.o.own: // fail2ban lifts its own; the reports of others are not its business
 	case r.Prefix.Bits() < prefix.Bits():
-		u.p.out.say("%s is still covered by the ban of %s by %s; to lift that too: f2bc unban %s", bare(prefix), r.Prefix, by, r.Prefix)
+		u.p.out.say("%s is still covered by the ban of %s by %s; to lift that too: f2bc unban %s", aggregate.Text(prefix), r.Prefix, by, r.Prefix)
 	default:
 		if u.others++; u.others <= maxNamed {
-			u.p.out.say("%s is still banned by %s, which was not to be lifted", bare(r.Prefix), by)
+			u.p.out.say("%s is still banned by %s, which was not to be lifted", aggregate.Text(r.Prefix), by)
 		}
 	}
 }
