@@ -284,7 +284,8 @@ func (s *syncer) apply(ctx context.Context, state routes.State, plan routes.Plan
 	s.result.Installed = len(state.Ours) + result.Added - result.Deleted
 	if err != nil || len(result.Failed) == 0 {
 		if err == nil && s.o.watch {
-			s.known = after(state, plan)
+			after := state.After(plan)
+			s.known = &after
 		}
 		return err
 	}
@@ -296,33 +297,6 @@ func (s *syncer) apply(ctx context.Context, state routes.State, plan routes.Plan
 		s.p.out.say("%v", failure)
 	}
 	return fmt.Errorf("%s failed, %d were made: %w", counted(len(result.Failed), "change", "changes"), result.Added+result.Deleted, first)
-}
-
-// after returns what state becomes by all of plan.
-func after(state routes.State, plan routes.Plan) *routes.State {
-	if plan.IsEmpty() {
-		return &state
-	}
-	ours := make([]netip.Prefix, 0, len(state.Ours)+len(plan.Add)-len(plan.Del))
-	add, del := plan.Add, plan.Del
-	for _, p := range state.Ours {
-		for len(add) > 0 && routes.Compare(add[0], p) < 0 {
-			ours, add = append(ours, add[0]), add[1:]
-		}
-		if len(del) > 0 && del[0] == p {
-			del = del[1:]
-		} else {
-			ours = append(ours, p)
-		}
-	}
-	state.Ours = append(ours, add...)
-	for _, f := range plan.AddRules {
-		state.Rule4, state.Rule6 = state.Rule4 || f == routes.IPv4, state.Rule6 || f == routes.IPv6
-	}
-	for _, f := range plan.DelRules {
-		state.Rule4, state.Rule6 = state.Rule4 && f != routes.IPv4, state.Rule6 && f != routes.IPv6
-	}
-	return &state
 }
 
 func needRoot(err error) error {

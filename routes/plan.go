@@ -54,6 +54,33 @@ func Diff(want []netip.Prefix, state State) Plan {
 	return p
 }
 
+// After returns what s becomes by all of p, which was planned for it.
+func (s State) After(p Plan) State {
+	if p.IsEmpty() {
+		return s
+	}
+	ours := make([]netip.Prefix, 0, len(s.Ours)+len(p.Add)-len(p.Del))
+	add, del := p.Add, p.Del
+	for _, o := range s.Ours {
+		for len(add) > 0 && Compare(add[0], o) < 0 {
+			ours, add = append(ours, add[0]), add[1:]
+		}
+		if len(del) > 0 && del[0] == o {
+			del = del[1:]
+		} else {
+			ours = append(ours, o)
+		}
+	}
+	s.Ours = append(ours, add...)
+	for _, f := range p.AddRules {
+		s.Rule4, s.Rule6 = s.Rule4 || f == IPv4, s.Rule6 || f == IPv6
+	}
+	for _, f := range p.DelRules {
+		s.Rule4, s.Rule6 = s.Rule4 && f != IPv4, s.Rule6 && f != IPv6
+	}
+	return s
+}
+
 // Pause plans the panic switch: our rules go, so that no route of ours is
 // asked any more, and the routes stay for a quick way back.
 func (s State) Pause() Plan {

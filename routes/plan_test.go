@@ -113,6 +113,32 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// TestAfter compares what a plan is said to lead to with what a kernel has when the plan was applied.
+func TestAfter(t *testing.T) {
+	pick := func() (ps []netip.Prefix) {
+		for _, p := range some {
+			if rand.IntN(2) == 0 {
+				ps = append(ps, p)
+			}
+		}
+		return ps
+	}
+	for range 500 {
+		before := State{Ours: pick(), Rule4: rand.IntN(2) == 0, Rule6: rand.IntN(2) == 0}
+		for _, plan := range []Plan{{}, Diff(pick(), before), before.Pause(), before.Flush()} {
+			kernel := &fake{state: before}
+			kernel.state.Ours = slices.Clone(before.Ours)
+			if _, err := kernel.Apply(t.Context(), plan); err != nil {
+				t.Fatal(err)
+			}
+			got, want := before.After(plan), kernel.state
+			if !slices.Equal(got.Ours, want.Ours) || got.Rule4 != want.Rule4 || got.Rule6 != want.Rule6 {
+				t.Fatalf("%+v after %+v: %+v, want %+v", before, plan, got, want)
+			}
+		}
+	}
+}
+
 func TestDiffWithoutIPv6(t *testing.T) {
 	p := Diff(some, State{NoIPv6: true})
 	if !slices.Equal(p.Add, some[:4]) || !slices.Equal(p.AddRules, []Family{IPv4}) {
