@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -109,4 +110,12 @@ func TestSyslog(t *testing.T) {
 	if n, _, err := daemon.ReadFrom(buffer); err == nil {
 		t.Errorf("one line more: %q", buffer[:n])
 	}
+}
+
+// testProcess is a process that prints into the returned builder.
+func testProcess(t *testing.T) (*process, *strings.Builder) {
+	t.Helper()
+	syslogSocket = ""
+	said := &strings.Builder{}
+	return &process{out: newOutput(io.Discard, said)}, said
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"f2bc/commands/human"
 	"f2bc/store"
 )
 
@@ -190,5 +191,5 @@ func lapsing(h store.Host, now store.Time) string {
 		return ""
 	}
 	return fmt.Sprintf("was last seen %s: from %s on its address %s may be banned; f2bc host remove %s if it is gone",
-		moment(h.Seen.Std()), moment(until.Std()), h.Address, h.Name)
+		human.Time(h.Seen.Std()), human.Time(until.Std()), h.Address, h.Name)
 }

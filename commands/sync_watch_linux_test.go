@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"f2bc/aggregate"
+	"f2bc/commands/enforce"
 	"f2bc/routes"
 	"f2bc/routes/netnstest"
 	"f2bc/store/mariadbtest"
@@ -137,7 +138,7 @@ func TestWatch(t *testing.T) {
 	flushed := time.Now()
 	flush()
 	wait("what was flushed", "203.0.113.9", "2001:db8:2::/64")
-	if took := time.Since(flushed); took > wholeEvery/2 {
+	if took := time.Since(flushed); took > enforce.WholeEvery/2 {
 		t.Errorf("back only after %v", took)
 	} else {
 		t.Logf("back after %v", took)

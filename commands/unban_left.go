@@ -13,6 +13,9 @@ import (
 
 // What unban says of the list, before a lift is written and after it.
 
+// maxNamed bounds how many of many are named in one run.
+const maxNamed = 20
+
 // count returns how many bans a lift of one source or reason is about, in one look through the list.
 func (u *unbanner) count(ctx context.Context, inputs []input) (int, error) {
 	if u.o.source == "" && u.o.reason == "" {

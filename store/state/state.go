@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // Dir is a state directory, which is nobody else's business. The empty one is none: nothing is found in it, and nothing
@@ -173,6 +174,12 @@ func (d Dir) Replace(name string, write func(*os.File) error) error {
 		return err
 	}
 	return Replace(d.Path(name), 0o600, write)
+}
+
+// Touch gives a file the time of now.
+func (d Dir) Touch(name string) error {
+	now := time.Now()
+	return os.Chtimes(d.Path(name), now, now)
 }
 
 // Note writes what may be lost, or torn, in a power cut.

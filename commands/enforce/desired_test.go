@@ -1,8 +1,7 @@
-package commands
+package enforce
 
 import (
 	"fmt"
-	"io"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,12 +12,9 @@ import (
 	"f2bc/routes"
 )
 
-// testProcess is a process that prints into the returned builder.
-func testProcess(t *testing.T) (*process, *strings.Builder) {
-	t.Helper()
-	syslogSocket = ""
-	said := &strings.Builder{}
-	return &process{out: newOutput(io.Discard, said)}, said
+// noted collects what is said.
+func noted(said *strings.Builder) func(format string, args ...any) {
+	return func(format string, args ...any) { fmt.Fprintf(said, format+"\n", args...) }
 }
 
 // A connected network comes out of wider bans, and a neighbour in it may be banned.
@@ -38,9 +34,9 @@ func TestInstalledKeepsNetworks(t *testing.T) {
 	} {
 		bans.Add(netip.MustParsePrefix(ban), forced)
 	}
-	p, said := testProcess(t)
+	var said strings.Builder
 	var got []string
-	for p := range bans.Carve(&neverban.List{}, nil, p.out.say).All() {
+	for p := range bans.Carve(&neverban.List{}, nil, noted(&said)).All() {
 		got = append(got, aggregate.Text(p))
 	}
 	want := []string{"192.0.2.7", "192.0.3.0/24", "198.51.100.0/26", "198.51.100.128/25", "2001:db8:1::/127"}

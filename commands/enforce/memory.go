@@ -1,4 +1,4 @@
-package commands
+package enforce
 
 import (
 	"bufio"
@@ -13,10 +13,11 @@ import (
 
 	"f2bc/aggregate"
 	"f2bc/store"
+	"f2bc/store/state"
 )
 
-// syncMemory is what sync-routes remembers of the store, to tell it from a rebuilt or restored one.
-type syncMemory struct {
+// memory is what is remembered of the store, to tell it from a rebuilt or restored one.
+type memory struct {
 	Store      string     `json:"store"`
 	Mark       store.Time `json:"mark"`                  // the highest seen
 	Restored   bool       `json:"restored,omitempty"`    // it went back since; only --accept-store forgets that
@@ -29,50 +30,50 @@ const markSlack = 10 * time.Second
 const memoryFile = "sync-routes.json"
 
 // readMemory returns the memory, empty before the first run.
-func readMemory(cfg *config) (m syncMemory, err error) {
-	if err := cfg.state.ReadJSON(memoryFile, &m); err != nil {
-		return syncMemory{}, fmt.Errorf("what sync-routes remembers of the store is lost: %w", err)
+func readMemory(dir state.Dir) (m memory, err error) {
+	if err := dir.ReadJSON(memoryFile, &m); err != nil {
+		return memory{}, fmt.Errorf("what sync-routes remembers of the store is lost: %w", err)
 	}
 	return m, nil
 }
 
-// meetStore compares the store with the one that is remembered, and says why nothing may be removed on its word.
-func (s *syncer) meetStore(v view) error {
-	m := &s.memory
-	if s.o.acceptStore {
-		*m, s.memoryErr = syncMemory{}, nil
+// checkStore compares the store with the one that is remembered, and says why nothing may be removed on its word.
+func (e *Enforcer) checkStore(d desired) error {
+	m := &e.memory
+	if e.AcceptStore {
+		*m, e.memoryErr = memory{}, nil
 	}
-	m.FleetPause = v.pause.local()
+	m.FleetPause = d.pause.local()
 	const cure = "nothing is removed; if that is right, run f2bc sync-routes --accept-store"
 	switch {
-	case s.memoryErr != nil:
-		return fmt.Errorf("%w; %s", s.memoryErr, cure)
-	case m.Store != "" && m.Store != v.id:
+	case e.memoryErr != nil:
+		return fmt.Errorf("%w; %s", e.memoryErr, cure)
+	case m.Store != "" && m.Store != d.id:
 		return fmt.Errorf("this is not the store that this host knows, or it was rebuilt: %s", cure)
-	case v.mark < m.Mark.Add(-markSlack):
+	case d.mark < m.Mark.Add(-markSlack):
 		m.Restored = true
 	}
 	switch {
 	case m.Restored:
 		return fmt.Errorf("the store's newest change went back, it was emptied or restored from a backup: %s", cure)
-	case v.mark < m.Mark:
+	case d.mark < m.Mark:
 		return errors.New("the store lags behind what this host has seen: nothing is removed until it has caught up")
 	}
-	m.Store, m.Mark = v.id, v.mark
+	m.Store, m.Mark = d.id, d.mark
 	return nil
 }
 
-// remember keeps the memory, and the list if it was applied whole: under --watch not more often than every minute.
-func (s *syncer) remember(v view, applied bool) error {
+// remember keeps the memory, and the list if it was applied whole: when watching not more often than every minute.
+func (e *Enforcer) remember(d desired, applied bool) error {
 	var err error
-	if s.memoryErr == nil { // otherwise the file stays as it is, for --accept-store or a person
-		err = s.cfg.state.WriteJSON(memoryFile, s.memory)
+	if e.memoryErr == nil { // otherwise the file stays as it is, for --accept-store or a person
+		err = e.State.WriteJSON(memoryFile, e.memory)
 	}
 	if applied {
-		s.unwritten = v.list
-		if !s.o.watch || time.Since(s.listWritten) >= wholeEvery {
-			err = errors.Join(err, writeLast(s.cfg, v.list))
-			s.listWritten, s.unwritten = time.Now(), nil
+		e.unwritten = d.list
+		if !e.watching || time.Since(e.listWritten) >= WholeEvery {
+			err = errors.Join(err, writeLast(e.State, d.list))
+			e.listWritten, e.unwritten = time.Now(), nil
 		}
 	}
 	if err != nil {
@@ -84,23 +85,22 @@ func (s *syncer) remember(v view, applied bool) error {
 // The list last applied, one prefix a line. Its time is that of the last run in which it was right.
 const lastFile = "last-list.txt"
 
-func writeLast(cfg *config, list *aggregate.Set) error {
-	same, err := isLast(cfg, list)
+func writeLast(dir state.Dir, list *aggregate.Set) error {
+	same, err := isLast(dir, list)
 	if err != nil {
 		return err
 	}
 	if !same {
-		if err := cfg.state.Replace(lastFile, func(f *os.File) error { return list.WriteText(f, "", "\n") }); err != nil {
+		if err := dir.Replace(lastFile, func(f *os.File) error { return list.WriteText(f, "", "\n") }); err != nil {
 			return err
 		}
 	}
-	now := time.Now()
-	return os.Chtimes(cfg.state.Path(lastFile), now, now)
+	return dir.Touch(lastFile)
 }
 
 // isLast says whether the file has this list already. It holds neither in memory.
-func isLast(cfg *config, list *aggregate.Set) (bool, error) {
-	f, err := cfg.state.Open(lastFile)
+func isLast(dir state.Dir, list *aggregate.Set) (bool, error) {
+	f, err := dir.Open(lastFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -135,8 +135,8 @@ func (c *comparer) Write(b []byte) (int, error) {
 }
 
 // readLast returns the list last applied, and when it was right.
-func readLast(cfg *config) (list *aggregate.Set, at time.Time, err error) {
-	f, err := cfg.state.Open(lastFile)
+func readLast(dir state.Dir) (list *aggregate.Set, at time.Time, err error) {
+	f, err := dir.Open(lastFile)
 	if err != nil {
 		return nil, at, fmt.Errorf("read the last list: %w", err)
 	}
@@ -149,7 +149,7 @@ func readLast(cfg *config) (list *aggregate.Set, at time.Time, err error) {
 	var bad error
 	err = list.Read(f, func(line int, text string, err error) {
 		if bad == nil {
-			bad = fmt.Errorf("%s:%d: %w", cfg.state.Path(lastFile), line, err)
+			bad = fmt.Errorf("%s:%d: %w", dir.Path(lastFile), line, err)
 		}
 	})
 	if err := errors.Join(err, bad); err != nil {
