@@ -123,9 +123,9 @@ func (a *asker) ask(ctx context.Context, st Store) error {
 }
 
 func refresh(ctx context.Context, live Live) (changed bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	return live.Refresh(store.WithPatience(ctx, AnswerTime))
+	return live.Refresh(store.WithPatience(ctx, answerTime))
 }
 
 // writeRow writes this host's row: every minute, and when there is something new to say. At every change of the list

@@ -14,12 +14,13 @@ import (
 	"f2bc/store"
 )
 
-// AnswerTime is how long the store may take for an answer: the whole list over a slow line takes a while. A variable for
-// tests.
-var AnswerTime = 2 * time.Minute
+const (
+	// answerTime is how long the store may take for an answer: the whole list over a slow line takes a while.
+	answerTime = 2 * time.Minute
 
-// confirmTime is how long the store has to answer after additions.
-const confirmTime = 5 * time.Second
+	// confirmTime is how long the store has to answer after additions.
+	confirmTime = 5 * time.Second
+)
 
 // maxNamed bounds how many of many are named in one run.
 const maxNamed = 20
@@ -59,11 +60,11 @@ func (e *Enforcer) gather(ctx context.Context) (d desired, err error) {
 	var kernelErr error
 	var reading sync.WaitGroup
 	reading.Go(func() { state, kernelErr = e.readKernel(ctx) })
-	asking, cancel := context.WithTimeout(ctx, AnswerTime) // what is done without the store needs time too
+	asking, cancel := context.WithTimeout(ctx, answerTime) // what is done without the store needs time too
 	defer cancel()
 	d, err = e.ask(asking)
 	if err != nil && asking.Err() != nil && ctx.Err() == nil {
-		err = fmt.Errorf("the list was not there within %v: %w", AnswerTime, err)
+		err = fmt.Errorf("the list was not there within %v: %w", answerTime, err)
 	}
 	reading.Wait()
 	if kernelErr != nil {
