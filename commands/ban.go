@@ -56,11 +56,11 @@ Wider than /8 (IPv6 /19) is always refused.`,
 			if len(o.prefixes) == 0 {
 				return noPrefix(c)
 			}
-			s, err := p.configureSender(c)
+			cfg, s, err := p.configureSender(c)
 			if err != nil {
 				return err
 			}
-			return p.ban(c.Context, s, o)
+			return p.ban(c.Context, cfg, s, o)
 		},
 	}
 }
@@ -71,7 +71,9 @@ func noPrefix(c *cli.Context) error {
 
 // banner bans batch after batch. The store is opened at the first one, so that a call without any valid prefix needs none.
 type banner struct {
-	*sender
+	*store.Sender
+	p     *process
+	cfg   *config
 	o     banOptions
 	never *neverban.List
 
@@ -81,12 +83,12 @@ type banner struct {
 	banned, refused int
 }
 
-func (p *process) ban(ctx context.Context, s *sender, o banOptions) error {
+func (p *process) ban(ctx context.Context, cfg *config, s *store.Sender, o banOptions) error {
 	if o.source == "" {
-		o.source = s.cfg.Source
+		o.source = s.Source
 	}
-	b := &banner{sender: s, o: o}
-	defer s.close()
+	b := &banner{Sender: s, p: p, cfg: cfg, o: o}
+	defer p.closeSender(s)
 	invalid, err := p.eachBatch(ctx, o.prefixes, func(inputs []input) error { return b.batch(ctx, inputs) })
 	if err != nil {
 		if b.banned > 0 {
@@ -113,7 +115,7 @@ func done(word string, good, invalid, refused int) error {
 }
 
 func (b *banner) batch(whole context.Context, inputs []input) error {
-	ctx, cancel := b.within(whole, len(inputs))
+	ctx, cancel := b.Within(whole, len(inputs))
 	defer cancel()
 	b.learnNever(ctx, inputs)
 	var facts []store.Fact
@@ -133,7 +135,7 @@ func (b *banner) batch(whole context.Context, inputs []input) error {
 			return b.recheck(ctx, inputs, facts, entries)
 		}}
 	}
-	sent, err := b.send(ctx, facts, b.o.at, check)
+	sent, err := b.Send(ctx, facts, b.o.at, check)
 	b.banned += len(sent)
 	for _, f := range sent {
 		if b.never.Overlaps(f.Prefix) {

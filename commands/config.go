@@ -205,7 +205,7 @@ func wantedType(key toml.Key) string {
 
 func (c *config) holdsPassword() bool {
 	dsn, _ := store.ParseDSN(c.DSN) // one that does not parse may hold a password as well
-	return c.Password != "" || dsn.Password != "" || hidePasswords(c.DSN) != c.DSN
+	return c.Password != "" || dsn.Password != "" || store.HidePasswords(c.DSN) != c.DSN
 }
 
 // checkSecret refuses a file with a password that others may read or write.

@@ -54,7 +54,7 @@ while the old scripts still write to it.`,
 }
 
 func (p *process) init(ctx context.Context, cfg *config, o initOptions) error {
-	options, err := p.prepareStore(cfg)
+	options, err := p.storeOptions(cfg)
 	if err != nil {
 		return err
 	}

@@ -2,40 +2,28 @@ package commands
 
 import (
 	"context"
-	"path/filepath"
 
 	"f2bc/store"
 )
 
-// storeOptions returns how to open the configured store.
+// storeOptions returns how to open the configured store. With an error they say what else is known.
 func (p *process) storeOptions(cfg *config) (store.Options, error) {
-	if cfg.DSN == "" {
-		return store.Options{}, invalidf("configuration %s names no store; add a line such as dsn = \"mysql://f2bc@db.example/f2bc\"", cfg.path)
-	}
-	if dsn, err := store.ParseDSN(cfg.DSN); cfg.SSH != "" && err == nil && dsn.Hosts == nil {
-		return store.Options{}, cfg.wrongf("%w", store.ErrSSH)
-	}
-	return store.Options{
+	options := store.Options{
 		DSN: cfg.DSN, Password: cfg.Password, PasswordFile: cfg.PasswordFile, SSH: cfg.SSH, Source: cfg.Source,
 		State: cfg.state, Warn: p.out.say,
-	}, nil
-}
-
-// prepareStore returns how to open the configured store, with the directory of an embedded one in place.
-func (p *process) prepareStore(cfg *config) (store.Options, error) {
-	options, err := p.storeOptions(cfg)
-	if err != nil {
-		return options, err
 	}
-	if dsn, err := store.ParseDSN(cfg.DSN); err == nil && dsn.Path != "" && filepath.Dir(dsn.Path) == cfg.StateDir {
-		return options, cfg.state.Make()
+	if cfg.DSN == "" {
+		return options, invalidf("configuration %s names no store; add a line such as dsn = \"mysql://f2bc@db.example/f2bc\"", cfg.path)
+	}
+	if dsn, err := store.ParseDSN(cfg.DSN); cfg.SSH != "" && err == nil && dsn.Hosts == nil {
+		return options, cfg.wrongf("%w", store.ErrSSH)
 	}
 	return options, nil
 }
 
 // openStore opens the configured store and delivers what waits for it on this host.
 func (p *process) openStore(ctx context.Context, cfg *config) (*store.Store, error) {
-	options, err := p.prepareStore(cfg)
+	options, err := p.storeOptions(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +31,7 @@ func (p *process) openStore(ctx context.Context, cfg *config) (*store.Store, err
 	if err != nil {
 		return nil, err
 	}
-	p.deliver(ctx, cfg, st)
+	p.deliver(ctx, st)
 	if err := st.Touch(ctx); err != nil {
 		p.out.say("the store is not told that this host was seen: %v", err)
 	}

@@ -14,13 +14,14 @@ import (
 	"io"
 	"net"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"f2bc/store"
 )
 
 // maxSyslog bounds the lines of one run in syslog: a file with a million bad lines must not flood it.
@@ -92,7 +93,7 @@ func (o *output) sayOnce(once func(note string) string, note string) {
 func (o *output) fail(err error) { o.line(syslogError, err.Error()) }
 
 func (o *output) line(priority int, text string) {
-	text = printable(hidePasswords(strings.TrimSpace(text)))
+	text = printable(store.HidePasswords(strings.TrimSpace(text)))
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	fmt.Fprintf(o.stderr, "f2bc: %s\n", text)
@@ -181,9 +182,3 @@ func printable(s string) string {
 	}
 	return b.String()
 }
-
-var passwordInURL = regexp.MustCompile(`(://[^\s:@/"]*):[^\s"]*@`)
-
-// hidePasswords is the last line of defence, for a DSN that was typed where something else belongs; messages are
-// written without passwords in the first place.
-func hidePasswords(s string) string { return passwordInURL.ReplaceAllString(s, "$1:***@") }

@@ -77,7 +77,7 @@ func (p *process) statusStore(ctx context.Context, cfg *config, line func(bool, 
 	if st.Newer() {
 		newer = ", made by a newer f2bc, which does no harm"
 	}
-	line(true, "store", "%s, id %s, opened in %v%s", hidePasswords(cfg.DSN), st.ID(), took, newer)
+	line(true, "store", "%s, id %s, opened in %v%s", store.HidePasswords(cfg.DSN), st.ID(), took, newer)
 	return st
 }
 

@@ -114,7 +114,7 @@ func (p *process) enforcer(cfg *config, o syncOptions) (e *enforce.Enforcer, don
 			if err != nil {
 				return nil, err
 			}
-			return enforcedStore{st, func(ctx context.Context) { p.deliver(ctx, cfg, st) }}, nil
+			return enforcedStore{st, func(ctx context.Context) { p.deliver(ctx, st) }}, nil
 		},
 		Guard: func(ctx context.Context) ([]routes.Entry, error) { return p.guard(ctx, cfg) },
 		Never: func(ctx context.Context, central []store.Protected) (*neverban.List, error) {

@@ -71,8 +71,8 @@ func TestHidePasswords(t *testing.T) {
 		{"mysql://f2bc@db:3306/f2bc", "mysql://f2bc@db:3306/f2bc"},
 		{`open "mysql://a:b@c/d": refused`, `open "mysql://a:***@c/d": refused`},
 	} {
-		if got := hidePasswords(c.in); got != c.want {
-			t.Errorf("hidePasswords(%q) = %q, want %q", c.in, got, c.want)
+		if got := store.HidePasswords(c.in); got != c.want {
+			t.Errorf("store.HidePasswords(%q) = %q, want %q", c.in, got, c.want)
 		}
 	}
 }

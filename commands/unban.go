@@ -46,7 +46,7 @@ does nothing once the ban time is over, since the store knows the expiry.`,
 				return nil
 			}
 			if o.own {
-				s, err := p.configureSender(c)
+				_, s, err := p.configureSender(c)
 				if err != nil {
 					return err
 				}
@@ -90,15 +90,15 @@ func (o unbanOptions) over(now time.Time) bool {
 }
 
 // unbanOwn lifts this host's reports, now or when the store takes it.
-func (p *process) unbanOwn(ctx context.Context, s *sender, o unbanOptions) error {
-	o.source = s.cfg.Source
-	u := &unbanner{p: p, cfg: s.cfg, o: o}
-	defer s.close()
+func (p *process) unbanOwn(ctx context.Context, s *store.Sender, o unbanOptions) error {
+	o.source = s.Source
+	u := &unbanner{p: p, o: o}
+	defer p.closeSender(s)
 	invalid, err := p.eachBatch(ctx, o.prefixes, func(inputs []input) error {
-		ctx, cancel := s.within(ctx, len(inputs))
+		ctx, cancel := s.Within(ctx, len(inputs))
 		defer cancel()
-		_, err := s.send(ctx, u.facts(inputs), time.Time{}, nil)
-		if u.st = s.st; err == nil && u.st != nil && o.at.IsZero() { // fail2ban, which gives a time, is not told
+		_, err := s.Send(ctx, u.facts(inputs), time.Time{}, nil)
+		if u.st = s.Store(); err == nil && u.st != nil && o.at.IsZero() { // fail2ban, which gives a time, is not told
 			if err := u.readBack(ctx); err != nil {
 				p.out.say("unbanned, but what is left could not be read: %v", err)
 			}
@@ -123,7 +123,7 @@ func (u *unbanner) outcome(invalid int) error {
 
 // unban lifts everybody's reports, or the selected ones. An admin's unban is done or it fails: it is never put off.
 func (p *process) unban(ctx context.Context, cfg *config, o unbanOptions) error {
-	u := &unbanner{p: p, cfg: cfg, o: o}
+	u := &unbanner{p: p, o: o}
 	defer func() {
 		if u.st != nil {
 			u.st.Close()
@@ -159,7 +159,6 @@ const manyPrefixes = 100
 
 type unbanner struct {
 	p      *process
-	cfg    *config
 	o      unbanOptions
 	st     *store.Store
 	lifted []netip.Prefix // to be read back
@@ -196,7 +195,7 @@ func (u *unbanner) batch(ctx context.Context, inputs []input) error {
 		return err
 	}
 	u.selectedBans += selected
-	u.p.noteTaken(u.cfg, u.st, facts)
+	u.st.NoteTaken(facts)
 	u.done += len(facts)
 	return nil
 }

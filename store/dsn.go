@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -229,3 +230,9 @@ func local(address string) bool {
 	a, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && a.IsLoopback()
 }
+
+var passwordInURL = regexp.MustCompile(`(://[^\s:@/"]*):[^\s"]*@`)
+
+// HidePasswords is the last line of defence, for a DSN that was typed where something else belongs; messages are
+// written without passwords in the first place.
+func HidePasswords(s string) string { return passwordInURL.ReplaceAllString(s, "$1:***@") }

@@ -64,7 +64,7 @@ func TestAheadWaits(t *testing.T) {
 	wantState(t, o, 1, 0)
 	wantBanned(t, s, "192.0.2.2/32")
 
-	check(t, NoteTaken(dir, s, []Fact{ahead}))
+	check(t, noteTaken(dir, s, []Fact{ahead}))
 	if n, err := s.Recall(ctx, dir); n != 0 || err != nil {
 		t.Error("nothing is lost:", n, err)
 	}

@@ -75,7 +75,9 @@ func OpenOutbox(ctx context.Context, dir state.Dir) (*Outbox, error) {
 }
 
 // OutboxPath returns where the outbox of a state directory is.
-func OutboxPath(dir state.Dir) string { return dir.Path("outbox.db") }
+func OutboxPath(dir state.Dir) string { return dir.Path(outboxFile) }
+
+const outboxFile = "outbox.db"
 
 // Close closes the outbox.
 func (o *Outbox) Close() error { return o.db.Close() }
@@ -172,10 +174,12 @@ FROM fact`
 	return s, err
 }
 
-// Delivery is what Deliver did.
+// Delivery is what was delivered.
 type Delivery struct {
-	Delivered int
+	Recalled  int     // facts that the store lost in a restore
+	Delivered int     // facts that waited
 	Aside     []error // facts that the store rejected for good: one each, naming it
+	Errs      []error // why not all that waits was delivered
 }
 
 // Deliver gives the store what waits, oldest first. source is this host's. Several may do it at once.
@@ -233,7 +237,7 @@ func (o *Outbox) taken(ctx context.Context, st *Store, batch []waiting) error {
 	for i, w := range batch {
 		facts[i] = w.Fact
 	}
-	if err := NoteTaken(o.dir, st, facts); err != nil {
+	if err := noteTaken(o.dir, st, facts); err != nil {
 		return err
 	}
 	return o.transact(ctx, func(tx *sql.Tx) error {

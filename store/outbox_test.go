@@ -134,7 +134,7 @@ func TestOutboxAfter(t *testing.T) {
 	check(t, err)
 	ban := []Fact{report("192.0.2.1/32", "web1", now.Add(5*time.Second), Forever)}
 	check(t, s.Write(t.Context(), ban))
-	check(t, NoteTaken(dir, s, ban))
+	check(t, noteTaken(dir, s, ban))
 	check(t, o.Add(t.Context(), []Fact{lift("192.0.2.1/32", "web1", "sshd", 0)}, time.Time{}))
 	_, err = o.Deliver(t.Context(), s, "web1")
 	check(t, err)

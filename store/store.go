@@ -18,6 +18,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -133,6 +134,11 @@ func dial(o Options) (*Store, error) {
 		s.warn = func(string, ...any) {}
 	}
 	if d.Path != "" {
+		if filepath.Dir(d.Path) == string(o.State) {
+			if err := o.State.Make(); err != nil {
+				return nil, err
+			}
+		}
 		s.engine = sqliteEngine
 		s.engine.who = quote(localUser())
 		s.db, err = openSQLite(d.Path)

@@ -22,9 +22,19 @@ const takenKept = 30 * 24 * time.Hour
 
 const takenPrefix, takenSuffix = "taken-", ".log"
 
-// NoteTaken notes in the state directory dir that the store took facts. An embedded store is on the same disk as the
+// NoteTaken notes on this host that the store took facts. Where that fails they are taken all the same.
+func (s *Store) NoteTaken(facts []Fact) {
+	if s.state == "" {
+		return
+	}
+	if err := noteTaken(s.state, s, facts); err != nil {
+		s.warn("done, but: %v", err)
+	}
+}
+
+// noteTaken notes in the state directory dir that the store took facts. An embedded store is on the same disk as the
 // note would be: for it nothing is noted.
-func NoteTaken(dir state.Dir, st *Store, facts []Fact) error {
+func noteTaken(dir state.Dir, st *Store, facts []Fact) error {
 	if st.Embedded() {
 		return nil
 	}

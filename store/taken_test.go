@@ -17,7 +17,7 @@ func TestRestore(t *testing.T) {
 		t.Helper()
 		check(t, s.Stamp(t.Context(), facts, time.Time{}))
 		check(t, s.Write(t.Context(), facts))
-		check(t, NoteTaken(dir, s, facts))
+		check(t, noteTaken(dir, s, facts))
 	}
 	recall := func(want int) {
 		t.Helper()
