@@ -45,7 +45,7 @@ go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 $packages
 # The other systems build; what needs Linux says so when it is called.
 say builds
 export CGO_ENABLED=0
-for target in linux/amd64 linux/arm64 freebsd/amd64 darwin/arm64 windows/amd64; do
+for target in linux/amd64 linux/arm64 freebsd/amd64 darwin/arm64; do
 	echo "$target"
 	GOOS=${target%/*} GOARCH=${target#*/} go build -o /dev/null .
 done

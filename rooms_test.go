@@ -1,0 +1,58 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// rooms are the packages of f2bc with those of ours that they may import. Nothing imports commands but the program.
+var rooms = map[string][]string{
+	"f2bc": {"commands"},
+	"commands": {"aggregate", "commands/enforce", "commands/human", "commands/neverban", "routes", "store", "store/state",
+		"store/threecx"},
+	"commands/enforce":  {"aggregate", "commands/human", "commands/neverban", "routes", "store", "store/state"},
+	"commands/human":    {},
+	"commands/neverban": {"aggregate", "store/state"},
+	"store":             {"store/state"},
+	"store/state":       {},
+	"store/threecx":     {},
+	"aggregate":         {},
+	"routes":            {},
+
+	"routes/netnstest":           {},
+	"store/mariadbtest":          {},
+	"store/mysqldouble":          {},
+	"store/threecx/postgrestest": {},
+	"testdata/bare":              {},
+	"testdata/bench":             {},
+	"testdata/lab":               {"routes/netnstest", "store/mariadbtest"},
+}
+
+// Every room imports only what it may, and there is no room that nobody thought about.
+func TestRooms(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...", "./testdata/bare", "./testdata/bench", "./testdata/lab").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for line := range strings.Lines(string(out)) {
+		packages := strings.Fields(line)
+		room := strings.TrimPrefix(packages[0], "f2bc/")
+		may, known := rooms[room]
+		if !known {
+			t.Errorf("%s is in no row of rooms", room)
+			continue
+		}
+		found++
+		for _, imported := range packages[1:] {
+			if ours, is := strings.CutPrefix(imported, "f2bc/"); is && !slices.Contains(may, ours) {
+				t.Errorf("%s must not import %s", room, ours)
+			}
+		}
+	}
+	if found != len(rooms) {
+		t.Errorf("%d of %d rooms are there", found, len(rooms))
+	}
+}
