@@ -4,17 +4,16 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-)
 
-// maxName is the longest source or reason in bytes, the width of the store's columns.
-const maxName = 64
+	"f2bc/store"
+)
 
 // cleanName makes s fit to be a source or a reason: no control characters, no blanks around it, at most 64 bytes, and
 // otherwise if nothing is left. Two names are equal only when their bytes are.
 func cleanName(s, otherwise string) string {
 	s = strings.TrimSpace(stripControl(s))
-	if len(s) > maxName {
-		cut := maxName
+	if len(s) > store.MaxName {
+		cut := store.MaxName
 		for utf8.ValidString(s) && !utf8.RuneStart(s[cut]) {
 			cut--
 		}

@@ -9,7 +9,6 @@ import (
 	"f2bc/aggregate"
 	"f2bc/commands/enforce"
 	"f2bc/routes"
-	"f2bc/store"
 )
 
 // guard returns what must stay reachable from this host: what the kernel and its files tell, and the way to the store.
@@ -17,10 +16,7 @@ import (
 // something may be missing.
 func (p *process) guard(ctx context.Context, cfg *config) ([]routes.Entry, error) {
 	entries, err := routes.Guard{Settings: cfg.routesSettings()}.Entries(ctx)
-	way := enforce.Way{SSH: cfg.SSH, Env: childEnv(), Names: p.resolver(cfg)}
-	if dsn, err := store.ParseDSN(cfg.DSN); err == nil {
-		way.Hosts = dsn.Hosts
-	}
+	way := enforce.Way{Hosts: cfg.store.Hosts, SSH: cfg.SSH, Env: childEnv(), Names: p.resolver(cfg)}
 	return append(entries, way.Entries(ctx)...), needRoot(err)
 }
 

@@ -21,7 +21,7 @@ func (p *process) resolver(cfg *config) neverban.Resolver {
 // neverSource is where this host's never-ban list comes from.
 func (p *process) neverSource(cfg *config) *neverban.Source {
 	return &neverban.Source{
-		Config: cfg.path, Allow: cfg.Allow, Files: cfg.AllowFiles, Private: cfg.AllowPrivate,
+		Config: cfg.path, Entries: cfg.allow, Files: cfg.AllowFiles, Private: cfg.AllowPrivate,
 		Names: p.resolver(cfg), Say: p.out.say,
 	}
 }

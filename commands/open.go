@@ -15,7 +15,7 @@ func (p *process) storeOptions(cfg *config) (store.Options, error) {
 	if cfg.DSN == "" {
 		return options, invalidf("configuration %s names no store; add a line such as dsn = \"mysql://f2bc@db.example/f2bc\"", cfg.path)
 	}
-	if dsn, err := store.ParseDSN(cfg.DSN); cfg.SSH != "" && err == nil && dsn.Hosts == nil {
+	if cfg.SSH != "" && cfg.store.Hosts == nil {
 		return options, cfg.wrongf("%w", store.ErrSSH)
 	}
 	return options, nil

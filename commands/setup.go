@@ -57,6 +57,6 @@ func (p *process) installation(c *cli.Context, file string) (in installation, er
 	// It is named all the same: a server that was never configured must fail loudly, not keep its bans to itself.
 	in.config = p.place.configFiles()[0]
 	p.out.say("there is no configuration yet: write dsn = \"mysql://…\" into %s, or dsn = %q to keep bans to this host", in.config,
-		"sqlite://"+filepath.Join(in.cfg.StateDir, "f2bc.db"))
+		embeddedDSN(in.cfg.StateDir))
 	return in, nil
 }

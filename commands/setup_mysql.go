@@ -89,11 +89,8 @@ func (p *process) setupMySQLCommand() *cli.Command {
 }
 
 func (p *process) setupMySQL(cfg *config, source string) error {
-	dsn, err := store.ParseDSN(cfg.DSN)
-	if err != nil && cfg.DSN != "" {
-		return err
-	}
 	host, database := "db.example", "f2bc"
+	dsn := cfg.store
 	if dsn.Database != "" {
 		database = dsn.Database
 	}

@@ -22,7 +22,7 @@ func TestSetupMySQL(t *testing.T) {
 	server := mariadbtest.New(t)
 	var printed, stderr bytes.Buffer
 	p := &process{out: newOutput(&printed, &stderr)}
-	if err := p.setupMySQL(&config{configFile: configFile{DSN: "mysql://web1@db.example/bans_1"}}, "web1"); err != nil {
+	if err := p.setupMySQL(&config{store: store.DSN{Hosts: []string{"db.example:3306"}, Database: "bans_1"}}, "web1"); err != nil {
 		t.Fatal(err)
 	}
 	pin := makeCertificate(t, printed.String(), server.Dir)

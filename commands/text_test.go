@@ -39,7 +39,7 @@ func FuzzCleanName(f *testing.F) {
 	f.Add("\xff" + strings.Repeat("é", 64))
 	f.Fuzz(func(t *testing.T, s string) {
 		name := cleanName(s, "manual")
-		if name == "" || len(name) > maxName || cleanName(name, "manual") != name {
+		if name == "" || len(name) > store.MaxName || cleanName(name, "manual") != name {
 			t.Errorf("cleanName(%q) = %q, and that cleaned %q", s, name, cleanName(name, "manual"))
 		}
 		if utf8.ValidString(s) && !utf8.ValidString(name) {

@@ -17,8 +17,8 @@ const Permanent Time = math.MaxInt64
 // Forever is the ban time of a report that never ends.
 const Forever time.Duration = math.MaxInt64
 
-// maxName is the length in bytes to which sources and reasons are cut.
-const maxName = 64
+// MaxName is the length in bytes to which sources and reasons are cut.
+const MaxName = 64
 
 // TimeOf truncates t to microseconds.
 func TimeOf(t time.Time) Time { return Time(t.UnixMicro()) }
@@ -88,8 +88,8 @@ func (f Fact) check(now Time) error {
 	switch {
 	case !f.Prefix.IsValid() || f.Prefix != f.Prefix.Masked() || f.Prefix.Addr().Is4In6():
 		return fail("not a masked prefix")
-	case len(f.Source) > maxName || len(f.Reason) > maxName:
-		return fail(fmt.Sprintf("source or reason longer than %d bytes", maxName))
+	case len(f.Source) > MaxName || len(f.Reason) > MaxName:
+		return fail(fmt.Sprintf("source or reason longer than %d bytes", MaxName))
 	case !f.Lift && (f.Source == "" || f.Reason == ""):
 		return fail("no source or reason")
 	case !f.Lift && f.Bantime < time.Microsecond: // the precision of the store

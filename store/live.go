@@ -93,7 +93,7 @@ func (l *Live) readAll(ctx context.Context) (changed bool, err error) {
 		if err := conn.QueryRowContext(ctx, "SELECT "+l.s.newestMark()).Scan(&fresh.mark); err != nil {
 			return err
 		}
-		window := fresh.mark - markSlack.Microseconds()
+		window := fresh.mark - MarkSlack.Microseconds()
 		a, err = fresh.ask(ctx, conn, window, window, func(c change) { fresh.seen[c.hash()] = c.mark })
 		if err == nil {
 			err = l.same(a)

@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// markSlack is how far back of the newest mark a reader looks for more: rows become visible when their transaction
+// MarkSlack is how far back of the newest mark a reader looks for more: rows become visible when their transaction
 // commits, not in the order of their marks, and the clocks of cluster nodes differ.
-const markSlack = 10 * time.Second
+const MarkSlack = 10 * time.Second
 
 // markModulus keeps sums of marks small: SQLite fails where 6,000 marks exceed 63 bits.
 const markModulus = 1_000_000_000
@@ -143,8 +143,8 @@ func intOf(v driver.Value) int64 {
 // Rows with later marks than the newest seen are always new. Of the window before it only the number of rows and the
 // sum of their marks are read, and all of it only where these are not what is known: then a transaction committed late.
 func (l *Live) readChanges(ctx context.Context) (prefixes map[netip.Prefix]bool, allows bool, err error) {
-	window := l.mark - markSlack.Microseconds()
-	if time.Since(l.moved) > 2*markSlack {
+	window := l.mark - MarkSlack.Microseconds()
+	if time.Since(l.moved) > 2*MarkSlack {
 		window = l.mark // what could commit late has done so, and what is written now gets a later mark
 	}
 	a, seen, changes, err := l.after(ctx, l.mark, window, l.seen)

@@ -86,7 +86,7 @@ func TestLiveQuiet(t *testing.T) {
 			}
 		}
 	}
-	live.seen[1] = live.mark - markSlack.Microseconds() // a row that the window has left behind
+	live.seen[1] = live.mark - MarkSlack.Microseconds() // a row that the window has left behind
 	if got := poll(); got > 2*idle {
 		t.Errorf("after a row left the window a poll takes %d bytes, an idle one %d", got, idle)
 	}

@@ -40,7 +40,7 @@ func moveMarks(ctx context.Context, s *Store, tx *sql.Tx, mark, after Time) erro
 // wantSeen wants the rows of the window to be known, so that the next refresh need not ask for them.
 func wantSeen(t testing.TB, l *Live) {
 	t.Helper()
-	a, seen, _, err := l.after(t.Context(), l.mark, l.mark-markSlack.Microseconds(), l.seen)
+	a, seen, _, err := l.after(t.Context(), l.mark, l.mark-MarkSlack.Microseconds(), l.seen)
 	check(t, err)
 	if !a.agrees(seen) {
 		t.Errorf("of %d rows in the window it knows %d", a.count, len(seen))
@@ -139,7 +139,7 @@ func TestLiveModel(t *testing.T) {
 		check(t, err)
 		settledAt := -9
 		for round := range rounds {
-			settled := r.IntN(10) == 0 || time.Since(live.moved) > 2*markSlack
+			settled := r.IntN(10) == 0 || time.Since(live.moved) > 2*MarkSlack
 			if settled { // then a late commit is too late
 				settledAt = round
 				live.moved = live.moved.Add(-time.Minute)

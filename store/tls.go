@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"slices"
@@ -65,11 +66,19 @@ func (d DSN) clientCertificate() (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	if info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 {
-		return tls.Certificate{}, fmt.Errorf("%s holds a key and others can read it (mode %04o); run chmod 0600 %s, or 0640 for a group",
-			key, info.Mode().Perm(), key)
+	if err := CheckSecret(key, "a key", info); err != nil {
+		return tls.Certificate{}, err
 	}
 	return tls.LoadX509KeyPair(d.CertFile, key)
+}
+
+// CheckSecret refuses a file with a secret that others may read or write.
+func CheckSecret(path, secret string, info fs.FileInfo) error {
+	if info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 {
+		return fmt.Errorf("%s holds %s and others can read it (mode %04o); run chmod 0600 %s, or 0640 for a group",
+			path, secret, info.Mode().Perm(), path)
+	}
+	return nil
 }
 
 func fingerprint(cert *x509.Certificate) string {

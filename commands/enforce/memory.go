@@ -24,9 +24,6 @@ type memory struct {
 	FleetPause store.Time `json:"fleet_pause,omitempty"` // on this host's clock, for a time when the store is away
 }
 
-// markSlack is how far a mark may go back for a moment: another node of a cluster or a replica may lag.
-const markSlack = 10 * time.Second
-
 const memoryFile = "sync-routes.json"
 
 // readMemory returns the memory, empty before the first run.
@@ -50,7 +47,7 @@ func (e *Enforcer) checkStore(d desired) error {
 		return fmt.Errorf("%w; %s", e.memoryErr, cure)
 	case m.Store != "" && m.Store != d.id:
 		return fmt.Errorf("this is not the store that this host knows, or it was rebuilt: %s", cure)
-	case d.mark < m.Mark.Add(-markSlack):
+	case d.mark < m.Mark.Add(-store.MarkSlack): // within it another node of a cluster or a replica may lag for a moment
 		m.Restored = true
 	}
 	switch {

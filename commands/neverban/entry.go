@@ -36,6 +36,19 @@ func ParseEntry(text string) (Entry, error) {
 	return Entry{Host: name}, nil
 }
 
+// ParseEntries reads entries that stand as allow in some place, for messages.
+func ParseEntries(texts []string, place string) (entries []Entry, err error) {
+	for _, text := range texts {
+		entry, err := ParseEntry(text)
+		if err != nil {
+			return nil, err
+		}
+		entry.Why = "allow in " + place
+		entries = append(entries, entry)
+	}
+	return entries, nil
+}
+
 // isHostName accepts what can be a name in the DNS or /etc/hosts. The last label must not be all digits, so that a
 // mistyped address is no host name.
 func isHostName(s string) bool {

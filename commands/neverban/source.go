@@ -13,8 +13,8 @@ import (
 
 // Source is where the never-ban list of a host comes from.
 type Source struct {
-	Config  string   // the file that Allow and Files stand in, for messages; empty: none
-	Allow   []string // entries of the configuration
+	Config  string   // the file that Files stand in, for messages; empty: none
+	Entries []Entry  // of the configuration
 	Files   []string // patterns of files with an entry a line
 	Private bool     // allow_private
 
@@ -41,17 +41,7 @@ func (s *Source) wrongf(format string, args ...any) error {
 // Own returns this host's own entries. A file that cannot be read is an error: going on without it would ban what it
 // shields.
 func (s *Source) Own() (entries []Entry, err error) {
-	for _, text := range s.Allow {
-		entry, err := ParseEntry(text)
-		if err != nil {
-			return nil, s.wrongf("allow: %w", err)
-		}
-		entry.Why = "allow in the configuration"
-		if s.Config != "" {
-			entry.Why = "allow in " + s.Config
-		}
-		entries = append(entries, entry)
-	}
+	entries = slices.Clone(s.Entries)
 	for _, pattern := range s.Files {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
