@@ -57,7 +57,7 @@ func testImportWrongClock(t *testing.T, pg *postgrestest.Server) {
 			if ahead > 0 {
 				// The time comes twice on the box's clock and is taken for the first one, so the unban is newer.
 				b.banned("anew, in the time that comes twice", "203.0.113.7", "203.0.113.8")
-				b.changeState(func(s *importState) { s.Steps[0].Until = time.Now().Add(-time.Minute) }) // ten minutes later
+				b.changeState(func(m *marks) { m.Steps[0].Until = time.Now().Add(-time.Minute) }) // ten minutes later
 				b.event(0, "203.0.113.6", "3600")
 				b.imports()
 			}
@@ -82,7 +82,7 @@ func testImportSetBackInOutage(t *testing.T, pg *postgrestest.Server) {
 	b := newPhone(t, pg, 1)
 	b.setClock(2 * time.Hour)
 	b.imports()
-	b.changeState(func(s *importState) { s.Mark = s.Mark.Add(-time.Hour) }) // an hour ago
+	b.changeState(func(m *marks) { m.Mark = m.Mark.Add(-time.Hour) }) // an hour ago
 	b.setClock(0)
 	b.event(58*time.Minute, "203.0.113.6", "") // just after the mark, three hours before it on the box's clock
 	b.event(30*time.Minute, "203.0.113.7", "")

@@ -78,7 +78,7 @@ func testImportErrors(t *testing.T, pg *postgrestest.Server) {
 	}
 	b.banned("granted", "203.0.113.6")
 
-	b.changeState(func(s *importState) { s.Mark = s.Mark.Add(-2 * time.Hour) })
+	b.changeState(func(m *marks) { m.Mark = m.Mark.Add(-2 * time.Hour) })
 	b.event(time.Hour, "203.0.113.7", "")
 	pg.Stop(t)
 	fails("away", b.flags, fmt.Sprint(pg.Port), "is it running", "--threecx-dsn")

@@ -58,7 +58,7 @@ func importUnban(b *phone) {
 // importAway: while the store is away the mark stays, and the next run imports what the window no longer shows.
 func importAway(b *phone, db *mariadbtest.Server) {
 	const hour = time.Hour
-	b.changeState(func(s *importState) { s.Mark = s.Mark.Add(-hour) })
+	b.changeState(func(m *marks) { m.Mark = m.Mark.Add(-hour) })
 	b.event(50*time.Minute, "203.0.113.8", "7200")
 	state, err := os.ReadFile(b.files()[0])
 	if err != nil {
@@ -112,7 +112,7 @@ func testImportPurge(t *testing.T, pg *postgrestest.Server) {
 func testImportOutage(t *testing.T, pg *postgrestest.Server) {
 	b := newPhone(t, pg, 0)
 	b.imports()
-	b.changeState(func(s *importState) { s.Mark = s.Mark.Add(-48 * time.Hour) })
+	b.changeState(func(m *marks) { m.Mark = m.Mark.Add(-48 * time.Hour) })
 	b.event(49*time.Hour, "203.0.113.6", "") // before it
 	b.event(47*time.Hour, "203.0.113.7", "")
 	b.event(time.Minute, "203.0.113.8", "")
@@ -161,9 +161,9 @@ func testImportLostState(t *testing.T, pg *postgrestest.Server) {
 	has(t, "no state directory", said, "make the state directory")
 }
 
-// More events than are in memory at a time; BenchmarkCompareImport3CX has 200,000.
+// More events than the 2,000 that are in memory at a time; BenchmarkCompareImport3CX has 200,000.
 func testImportMany(t *testing.T, pg *postgrestest.Server) {
-	const n = 2*importBatch + 1
+	const n = 2*2000 + 1
 	b := newPhone(t, pg, 1)
 	b.manyEvents(n)
 	b.imports()
