@@ -2,15 +2,15 @@ package commands
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"f2bc/commands/import3cx"
+	"f2bc/commands/neverban"
 	"f2bc/store"
 	"f2bc/store/threecx"
 )
@@ -21,14 +21,27 @@ const threecxReason = "3CX-banned"
 // threecxINI is where 3CX on Linux keeps how it connects to its own database.
 const threecxINI = "/var/lib/3cxpbx/Bin/3CXPhoneSystem.ini"
 
-type importOptions struct {
-	threecx.Options
-	window     time.Duration
-	blacklist  bool // read the table blacklist instead of the events
-	bantime    time.Duration
-	source     string
-	keepReason bool
-	dryRun     bool
+func import3CXFlags() []cli.Flag {
+	return append([]cli.Flag{
+		&cli.StringFlag{Name: "threecx-dsn", DefaultText: "the local socket",
+			Usage: "PostgreSQL of the phone system, as `DSN` postgres://USER@HOST/database_single"},
+		&cli.StringFlag{Name: "threecx-ini", Usage: "take that from `FILE` " + threecxINI},
+		&cli.StringFlag{Name: "since", Value: "15m",
+			Usage: "read at least so far back, a `TIME` such as 15m, 24h, 30d"},
+		&cli.BoolFlag{Name: "dry-run", Usage: "print the reports and write nothing"},
+		&cli.StringFlag{Name: "events", Value: "12290,12292",
+			Usage: "the event `IDS` that say that an address was blacklisted"},
+		&cli.StringFlag{Name: "query", Usage: "read events with `SQL` that returns (id, time, text)"},
+		&cli.BoolFlag{Name: "show-schema", Usage: "print the tables that were found, for a bug report"},
+		&cli.StringFlag{Name: "from", Value: "events",
+			Usage: "`WHAT` to read: events, or blacklist without the entries of 3CX's maker"},
+		&cli.BoolFlag{Name: "keep-reason", DefaultText: threecxReason, Usage: "report the phone system's own reason"},
+		&cli.StringFlag{Name: "bantime", Value: "-1",
+			Usage: "`TIME` in seconds, or 24h, 30d, where the phone system says none; -1 is permanent"},
+		&cli.StringFlag{Name: "timezone", DefaultText: "the server's",
+			Usage: "of times without one, a `NAME` such as Europe/Berlin"},
+		&cli.StringFlag{Name: "source", Usage: "the `SERVER` that reports", DefaultText: "this host"},
+	}, globalFlags()...)
 }
 
 func (p *process) import3CXCommand() *cli.Command {
@@ -41,20 +54,7 @@ stays one. It reads from --since back, or from the last run that succeeded if th
 What the phone system itself allows, and what must never be banned, is not reported; that is no
 failure, and said once a day. What --threecx-dsn leaves out, such as the password, comes from
 ~/.pgpass and PostgreSQL's variables (PGHOST, PGPASSWORD …).`,
-		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "threecx-dsn", Usage: "PostgreSQL of the phone system, as `DSN` postgres://USER@HOST/database_single", DefaultText: "the local socket"},
-			&cli.StringFlag{Name: "threecx-ini", Usage: "take that from `FILE` " + threecxINI},
-			&cli.StringFlag{Name: "since", Value: "15m", Usage: "read at least so far back, a `TIME` such as 15m, 24h, 30d"},
-			&cli.BoolFlag{Name: "dry-run", Usage: "print the reports and write nothing"},
-			&cli.StringFlag{Name: "events", Value: "12290,12292", Usage: "the event `IDS` that say that an address was blacklisted"},
-			&cli.StringFlag{Name: "query", Usage: "read events with `SQL` that returns (id, time, text)"},
-			&cli.BoolFlag{Name: "show-schema", Usage: "print the tables that were found, for a bug report"},
-			&cli.StringFlag{Name: "from", Value: "events", Usage: "`WHAT` to read: events, or blacklist without the entries of 3CX's maker"},
-			&cli.BoolFlag{Name: "keep-reason", Usage: "report the phone system's own reason", DefaultText: threecxReason},
-			&cli.StringFlag{Name: "bantime", Value: "-1", Usage: "`TIME` in seconds, or 24h, 30d, where the phone system says none; -1 is permanent"},
-			&cli.StringFlag{Name: "timezone", Usage: "of times without one, a `NAME` such as Europe/Berlin", DefaultText: "the server's"},
-			&cli.StringFlag{Name: "source", Usage: "the `SERVER` that reports", DefaultText: "this host"},
-		}, globalFlags()...),
+		Flags: import3CXFlags(),
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err
@@ -70,25 +70,33 @@ failure, and said once a day. What --threecx-dsn leaves out, such as the passwor
 			if err != nil {
 				return err
 			}
-			if o.source == "" {
-				o.source = cfg.Source
+			if o.Source == "" {
+				o.Source = cfg.Source
+			}
+			if c.Bool("dry-run") {
+				o.DryRun = func(line string) error {
+					_, err := fmt.Fprintln(p.out.stdout, printable(line))
+					return err
+				}
 			}
 			return p.import3CX(c.Context, cfg, o)
 		},
 	}
 }
 
-func parseImport(c *cli.Context) (o importOptions, err error) {
-	o = importOptions{
+func parseImport(c *cli.Context) (o import3cx.Options, err error) {
+	o = import3cx.Options{
 		Options: threecx.Options{
 			DSN:      c.String("threecx-dsn"),
 			INI:      c.String("threecx-ini"),
 			Query:    c.String("query"),
 			Timezone: c.String("timezone"),
 		},
-		source:     cleanName(c.String("source"), ""),
-		keepReason: c.Bool("keep-reason"),
-		dryRun:     c.Bool("dry-run"),
+		Source: cleanName(c.String("source"), ""),
+		Reason: func(string) string { return threecxReason },
+	}
+	if c.Bool("keep-reason") {
+		o.Reason = func(own string) string { return cleanName(own, threecxReason) }
 	}
 	if o.DSN != "" && o.INI != "" {
 		return o, usagef("give one of --threecx-dsn and --threecx-ini")
@@ -101,10 +109,10 @@ func parseImport(c *cli.Context) (o importOptions, err error) {
 	case o.Query != "" && c.IsSet("events"):
 		return o, usagef("give one of --query and --events: the query itself says which events it wants")
 	default:
-		o.blacklist = from == "blacklist"
+		o.Blacklist = from == "blacklist"
 	}
 	var ok bool
-	if o.window, ok = parseSpan(c.String("since")); !ok {
+	if o.Window, ok = parseSpan(c.String("since")); !ok {
 		return o, usagef("--since %q: want a time back such as 15m, 24h, 7d", c.String("since"))
 	}
 	for _, text := range strings.Split(c.String("events"), ",") {
@@ -114,7 +122,7 @@ func parseImport(c *cli.Context) (o importOptions, err error) {
 		}
 		o.Events = append(o.Events, id)
 	}
-	o.bantime, err = parseBantime(c.String("bantime"))
+	o.Bantime, err = parseBantime(c.String("bantime"))
 	return o, err
 }
 
@@ -133,32 +141,36 @@ func (p *process) showSchema(ctx context.Context, o threecx.Options) error {
 	return err
 }
 
-func (p *process) import3CX(ctx context.Context, cfg *config, o importOptions) error {
+func (p *process) import3CX(ctx context.Context, cfg *config, o import3cx.Options) error {
 	target, err := o.Target()
 	if err != nil && o.INI == "" {
 		return invalidf("%w", err)
 	}
-	im := &importer{p: p, cfg: cfg, o: o, name: importName(cfg, o, target)}
-	if o.dryRun {
-		im.notes = p.said(cfg, "")
-	} else {
-		im.notes = p.said(cfg, im.name)
-	}
-	if err == nil {
-		err = im.lockedRun(ctx)
-	}
-	return p.end(im.notes, err)
-}
-
-// importName tells apart what is read, from where and into which store: each has files of its own in the state
-// directory, so that what one run has read is not taken for read by another. It is no secret, and made of none.
-func importName(cfg *config, o importOptions, target string) string {
 	dsn, _ := store.ParseDSN(cfg.DSN)
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%v\n%v\n%s\n%s\n%v", target, dsn, o.Events, o.Query, o.source, o.blacklist))
-	return fmt.Sprintf("import-3cx-%x", sum[:4])
+	name := import3cx.Name(o, target, dsn)
+	remembered := name
+	if o.DryRun != nil {
+		remembered = "" // everything is said
+	}
+	words := p.said(cfg, remembered)
+	if err != nil {
+		return p.end(words, err)
+	}
+	im := import3cx.Import{
+		Options:  o,
+		Name:     name,
+		State:    cfg.state,
+		Open:     func(ctx context.Context) (*store.Store, error) { return p.openStore(ctx, cfg) },
+		NeverBan: func(ctx context.Context, st *store.Store) (*neverban.List, error) { return p.neverBan(ctx, cfg, st) },
+		Say:      func(format string, args ...any) { p.out.sayOnce(words.Once, fmt.Sprintf(format, args...)) },
+	}
+	if p.out.terminal {
+		im.Summary = p.out.say
+	}
+	return p.end(words, threecxHint(im.Run(ctx)))
 }
 
-// threecxHint adds the flag that cures an error.
+// threecxHint adds the flag that cures an error of the phone system's database.
 func threecxHint(err error) error {
 	hint := ""
 	switch {

@@ -1,6 +1,7 @@
-package commands
+package import3cx
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"time"
 
 	"f2bc/store"
-	"f2bc/store/state"
 )
 
 const (
@@ -16,14 +16,14 @@ const (
 	maxSteps       = 32
 )
 
-// importState is what a run leaves for the next one: from when to read, and how the times of the 3CX box become times of
-// the store. An event that is read again must get the same time to the microsecond, or an unban in between could be undone. So what was read
-// with one difference of the clocks keeps it for good, also after somebody has set the clock.
+// importState is what a run leaves for the next one: from when to read, and how the times of the 3CX box become times
+// of the store. An event that is read again must get the same time to the microsecond, or an unban in between could be
+// undone. So what was read with one difference of the clocks keeps it for good, also after somebody has set the clock.
 //
 // Without the file a run begins anew: it reads the window, and the difference is measured again. That is rounded to
 // seconds, so it is nearly always the same one; and it is zero where both clocks are right.
 type importState struct {
-	Mark  time.Time     `json:"mark"`            // the box's clock before the last reading that succeeded, zero if none did
+	Mark  time.Time     `json:"mark"`            // the box's clock before the last reading that succeeded, or zero
 	Ahead time.Duration `json:"ahead"`           // how far the box's clock is ahead of the store's, in ns
 	Read  time.Time     `json:"read"`            // the latest time that was reported, on the box's clock
 	Steps []clockStep   `json:"steps,omitempty"` // oldest first
@@ -34,6 +34,26 @@ type importState struct {
 type clockStep struct {
 	Until time.Time     `json:"until"`
 	Ahead time.Duration `json:"ahead"`
+}
+
+// compareClocks asks for the clock of the 3CX box between two looks at the store's.
+func (im *Import) compareClocks(ctx context.Context) (clock time.Time, err error) {
+	before, err := im.st.Now(ctx)
+	if err != nil {
+		return clock, err
+	}
+	if clock, err = im.db.Clock(ctx); err != nil {
+		return clock, err
+	}
+	if im.now, err = im.st.Now(ctx); err != nil {
+		return clock, err
+	}
+	doubt := time.Duration(im.now-before) * time.Microsecond / 2
+	if im.kept.measure(clock.Sub(before.Std().Add(doubt)), doubt) {
+		im.Say("the clock of the 3CX box is %v ahead of the store's: times are corrected by that", im.kept.Ahead)
+		return clock, im.save() // before the first report that is dated so
+	}
+	return clock, nil
 }
 
 // measure takes the difference as it is now, exact to ± doubt, and reports whether it is another one than before.
@@ -72,25 +92,30 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// loadImport reads the state. A file that makes no sense is as good as none, but said.
-func loadImport(dir state.Dir, file string, say func(format string, args ...any)) (*importState, error) {
-	text, err := dir.Read(file)
+func (im *Import) file() string { return im.Name + ".json" }
+
+// load reads the state. A file that makes no sense is as good as none, but said.
+func (im *Import) load() error {
+	text, err := im.State.Read(im.file())
 	if errors.Is(err, fs.ErrNotExist) {
-		return &importState{}, nil
+		return nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the mark: %w", err)
+		return fmt.Errorf("read the mark: %w", err)
 	}
-	s := &importState{}
-	if err := json.Unmarshal(text, s); err != nil {
-		say("the mark in %s is not used, so only the time of --since is read: %v", dir.Path(file), err)
-		return &importState{}, nil
+	if err := json.Unmarshal(text, &im.kept); err != nil {
+		im.Say("the mark in %s is not used, so only the time of --since is read: %v", im.State.Path(im.file()), err)
+		im.kept = importState{}
 	}
-	return s, nil
+	return nil
 }
 
-func (s *importState) save(dir state.Dir, file string) error {
-	if err := dir.WriteJSON(file, s); err != nil {
+// save keeps the state, except that of a dry run.
+func (im *Import) save() error {
+	if im.DryRun != nil {
+		return nil
+	}
+	if err := im.State.WriteJSON(im.file(), im.kept); err != nil {
 		return fmt.Errorf("keep the mark: %w", err)
 	}
 	return nil

@@ -1,4 +1,4 @@
-package commands
+package import3cx
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"f2bc/store/threecx"
 )
 
-// An entry of 3CX's blacklist whose time the table tells is reported like an event, with that time. Of the others only the
-// end is known. Such an entry is reported with the time of now if the store knows of no ban by this source and reason that lasts as long,
-// in force or lifted; so the store itself is the memory, and
+// An entry of 3CX's blacklist whose time the table tells is reported like an event, with that time. Of the others only
+// the end is known. Such an entry is reported with the time of now if the store knows of no ban by this source and
+// reason that lasts as long, in force or lifted; so the store itself is the memory, and
 //
 //   - an entry read every minute is reported once, also when this host has lost its state;
 //   - an unban stays one;
@@ -28,7 +28,7 @@ const sameEnd = 5 * time.Second
 // minYear tells a time from what programs write for none (year 1, 1970).
 const minYear = 2000
 
-func (im *importer) blacklist(ctx context.Context) error {
+func (im *Import) blacklist(ctx context.Context) error {
 	undated := map[netip.Prefix]threecx.Entry{} // with the latest end
 	err := im.db.Blacklist(ctx, func(e threecx.Entry) error {
 		im.read++
@@ -59,8 +59,8 @@ func end(e threecx.Entry) store.Time {
 }
 
 // undated reports entries without a time.
-func (im *importer) undated(ctx context.Context, entries map[netip.Prefix]threecx.Entry) error {
-	active, err := im.st.List(ctx, store.Filter{Source: im.o.source}) // one read for nearly all of them
+func (im *Import) undated(ctx context.Context, entries map[netip.Prefix]threecx.Entry) error {
+	active, err := im.st.List(ctx, store.Filter{Source: im.Source}) // one read for nearly all of them
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (im *importer) undated(ctx context.Context, entries map[netip.Prefix]threec
 	}
 	for _, prefix := range slices.SortedFunc(maps.Keys(entries), netip.Prefix.Compare) {
 		e := entries[prefix]
-		reason := im.reason(e.Description)
+		reason := im.Reason(e.Description)
 		ban := inForce[prefix]
 		known := len(ban.Reasons) == 1 && ban.Reasons[0] == reason && lastsAsLong(ban.Expires, e)
 		if known || im.refuses(prefix) {
@@ -86,7 +86,8 @@ func (im *importer) undated(ctx context.Context, entries map[netip.Prefix]threec
 		if known || bantime <= 0 { // over by the store's clock
 			continue
 		}
-		if err := im.take(ctx, store.Fact{Prefix: prefix, Source: im.o.source, Reason: reason, At: im.now, Bantime: bantime}); err != nil {
+		fact := store.Fact{Prefix: prefix, Source: im.Source, Reason: reason, At: im.now, Bantime: bantime}
+		if err := im.take(ctx, fact); err != nil {
 			return err
 		}
 	}
@@ -99,19 +100,19 @@ func lastsAsLong(expires store.Time, e threecx.Entry) bool {
 
 // everReported asks the store for a report like e, also a lifted one: the latest, which it keeps, and those of its
 // history, which are kept for a time.
-func (im *importer) everReported(ctx context.Context, prefix netip.Prefix, reason string, e threecx.Entry) (bool, error) {
+func (im *Import) everReported(ctx context.Context, prefix netip.Prefix, reason string, e threecx.Entry) (bool, error) {
 	reports, _, err := im.st.About(ctx, prefix)
 	if err != nil {
 		return false, err
 	}
 	for _, r := range reports {
-		if r.Prefix == prefix && r.Source == im.o.source && r.Reason == reason && lastsAsLong(r.Expires, e) {
+		if r.Prefix == prefix && r.Source == im.Source && r.Reason == reason && lastsAsLong(r.Expires, e) {
 			return true, nil
 		}
 	}
-	events, _, err := im.st.History(ctx, prefix, store.Filter{Source: im.o.source, Reason: reason}, maxHistory)
+	events, _, err := im.st.History(ctx, prefix, store.Filter{Source: im.Source, Reason: reason}, maxHistory)
 	for _, ev := range events {
-		if ev.Prefix == prefix && !ev.Lift && ev.Source == im.o.source && ev.Reason == reason && lastsAsLong(ev.Expires(), e) {
+		if ev.Prefix == prefix && !ev.Lift && ev.Source == im.Source && ev.Reason == reason && lastsAsLong(ev.Expires(), e) {
 			return true, nil
 		}
 	}
