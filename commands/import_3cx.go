@@ -146,8 +146,7 @@ func (p *process) import3CX(ctx context.Context, cfg *config, o import3cx.Option
 	if err != nil && o.INI == "" {
 		return invalidf("%w", err)
 	}
-	dsn, _ := store.ParseDSN(cfg.DSN)
-	name := import3cx.Name(o, target, dsn)
+	name := import3cx.Name(o, target, cfg.store)
 	remembered := name
 	if o.DryRun != nil {
 		remembered = "" // everything is said
