@@ -190,6 +190,33 @@ func TestNothingTookIt(t *testing.T) {
 	}
 }
 
+// TestForeignStateDir: where others can write into the state directory, every command refuses; only facts still go to the
+// store, as long as it takes them, and nothing is read that somebody may have planted.
+func TestForeignStateDir(t *testing.T) {
+	f := newTestFleet(t, mariadbtest.Shared(t), "web1")
+	f.host("web1", 0, "ban", "203.0.113.6")
+	dir := f.state["web1"]
+	planted := "mysql://web1:***@" + f.addr + "/" + f.database + "\nplanted"
+	if err := os.WriteFile(filepath.Join(dir, "store-away"), []byte(planted), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	const refused = "belongs to another user, or others can write into it (mode 0777)"
+	wantText(t, f.host("web1", 0, "ban", "203.0.113.7"), refused)
+	wantText(t, f.host("web1", 0, "unban", "--own", "203.0.113.6"), refused)
+	for _, command := range []string{"list", "export", "status", "pause", "allow list", "sync-routes --dry-run", "setup cron", "unban 203.0.113.7"} {
+		wantText(t, f.host("web1", 2, strings.Fields(command)...), refused)
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.banned("web1"); got != "203.0.113.7" {
+		t.Errorf("banned: %s", got)
+	}
+}
+
 // TestRefusedIsNotKept: where the store says what must not be banned and then takes nothing, the outbox gets what is left.
 func TestRefusedIsNotKept(t *testing.T) {
 	f := newTestFleet(t, mariadbtest.Shared(t), "web1")

@@ -42,6 +42,8 @@ type config struct {
 	store store.DSN        // what DSN says
 	allow []neverban.Entry // what Allow says
 	state state.Dir        // at StateDir
+
+	stateErr error // why the state directory is refused
 }
 
 // globalFlags are the flags of f2bc itself and of every command that opens a store.
@@ -62,8 +64,17 @@ func globalFlag(c *cli.Context, name string) (string, bool) {
 	return "", false
 }
 
-// configure finds and reads the configuration.
+// configure finds and reads the configuration. A state directory that is refused ends every command but those that send
+// facts: the store may take them.
 func (p *process) configure(c *cli.Context) (*config, error) {
+	cfg, err := p.configuration(c)
+	if err == nil {
+		err = cfg.stateErr
+	}
+	return cfg, err
+}
+
+func (p *process) configuration(c *cli.Context) (*config, error) {
 	path, named := globalFlag(c, "config")
 	if named && path == "" {
 		return nil, usagef("--config \"\": names no file")

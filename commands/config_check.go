@@ -34,6 +34,9 @@ func (p *process) checkConfig(c *cli.Context, path string) error {
 	if err := cfg.complete(p.place); err != nil {
 		return err
 	}
+	if cfg.stateErr != nil {
+		return cfg.stateErr
+	}
 	if _, err := p.storeOptions(cfg); err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func (c *config) complete(at place) error {
 	if c.StateDir != "" && !filepath.IsAbs(c.StateDir) {
 		return c.wrongf("state_dir %q: want an absolute path", c.StateDir)
 	}
-	c.state = state.Dir(c.StateDir)
+	c.state, c.stateErr = state.Open(c.StateDir)
 	if c.DSN == "" && c.path == "" {
 		c.DSN = embeddedDSN(c.StateDir)
 	}

@@ -16,7 +16,7 @@ import (
 // configureSender reads the configuration; where that is broken, facts can still be kept in the default state
 // directory, under whatever name this host has when they are delivered.
 func (p *process) configureSender(c *cli.Context) (*config, *store.Sender, error) {
-	cfg, err := p.configure(c)
+	cfg, err := p.configuration(c)
 	if err == nil {
 		options, err := p.storeOptions(cfg)
 		return cfg, &store.Sender{Options: options, Away: err, Report: p.sayDelivered}, nil

@@ -32,11 +32,12 @@ var (
 	ErrNotOurs = errors.New("not ours alone")
 )
 
-// Open returns the state directory at path, or an error that is ErrNotOurs. It need not exist.
+// Open returns the state directory at path, which need not exist; the error is ErrNotOurs. Whatever is done in such a
+// directory fails with that, too.
 func Open(path string) (Dir, error) {
 	d := Dir(path)
-	if err := d.check(); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.ENOTDIR) {
-		return "", err
+	if err := d.check(); errors.Is(err, ErrNotOurs) {
+		return d, err
 	}
 	return d, nil
 }
@@ -54,11 +55,16 @@ func (d Dir) Make() error {
 
 func (d Dir) check() error {
 	if d == "" {
-		return nil
+		return fs.ErrNotExist
 	}
 	info, err := os.Stat(string(d))
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.ENOTDIR):
+		return fs.ErrNotExist
+	case err != nil:
 		return fmt.Errorf("state directory: %w", err)
+	case !info.IsDir():
+		return fs.ErrNotExist
 	}
 	if info.Mode().Perm()&0o022 != 0 || !trusted(info) {
 		return notOurs{fmt.Errorf("state directory %s belongs to another user, or others can write into it (mode %04o); run chown and chmod 0700 %s",
@@ -83,8 +89,10 @@ func (d Dir) Path(name string) string { return filepath.Join(string(d), name) }
 
 // Find returns the names that match a pattern of path.Match, sorted.
 func (d Dir) Find(pattern string) (names []string, err error) {
-	if d == "" {
+	if err := d.check(); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
+	} else if err != nil {
+		return nil, err
 	}
 	files, err := filepath.Glob(d.Path(pattern))
 	for _, file := range files {
@@ -95,14 +103,10 @@ func (d Dir) Find(pattern string) (names []string, err error) {
 
 // Stat returns what is known of a file; the error is fs.ErrNotExist where there is none.
 func (d Dir) Stat(name string) (fs.FileInfo, error) {
-	if d == "" {
-		return nil, fs.ErrNotExist
+	if err := d.check(); err != nil {
+		return nil, err
 	}
-	info, err := os.Lstat(d.Path(name))
-	if errors.Is(err, syscall.ENOTDIR) {
-		return nil, fs.ErrNotExist
-	}
-	return info, err
+	return os.Lstat(d.Path(name))
 }
 
 // Has reports whether there is a file of that name.
@@ -113,26 +117,18 @@ func (d Dir) Has(name string) bool {
 
 // Open opens a file for reading; the error is fs.ErrNotExist where there is none.
 func (d Dir) Open(name string) (*os.File, error) {
-	if d == "" {
-		return nil, fs.ErrNotExist
+	if err := d.check(); err != nil {
+		return nil, err
 	}
-	f, err := os.Open(d.Path(name))
-	if errors.Is(err, syscall.ENOTDIR) {
-		return nil, fs.ErrNotExist
-	}
-	return f, err
+	return os.Open(d.Path(name))
 }
 
 // Read returns what is in a file; the error is fs.ErrNotExist where there is none.
 func (d Dir) Read(name string) ([]byte, error) {
-	if d == "" {
-		return nil, fs.ErrNotExist
+	if err := d.check(); err != nil {
+		return nil, err
 	}
-	text, err := os.ReadFile(d.Path(name))
-	if errors.Is(err, syscall.ENOTDIR) {
-		return nil, fs.ErrNotExist
-	}
-	return text, err
+	return os.ReadFile(d.Path(name))
 }
 
 // ReadJSON reads a file into v, which stays as it is where there is none.

@@ -92,8 +92,13 @@ func TestNotOurs(t *testing.T) {
 		if _, err := Open(path); !errors.Is(err, ErrNotOurs) {
 			t.Errorf("mode %04o: %v", mode, err)
 		}
-		if err := Dir(path).Write("x", nil); !errors.Is(err, ErrNotOurs) {
-			t.Errorf("mode %04o: write: %v", mode, err)
+		_, statErr := Dir(path).Stat("x")
+		_, openErr := Dir(path).Open("x")
+		_, findErr := Dir(path).Find("*")
+		for i, err := range []error{Dir(path).Write("x", nil), Dir(path).ReadJSON("x", new(int)), statErr, openErr, findErr} {
+			if !errors.Is(err, ErrNotOurs) {
+				t.Errorf("mode %04o: %d: %v", mode, i, err)
+			}
 		}
 	}
 	check(t, os.Chmod(path, 0o755))
