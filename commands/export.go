@@ -13,18 +13,10 @@ import (
 
 	"f2bc/aggregate"
 	"f2bc/commands/neverban"
+	"f2bc/commands/publish"
 	"f2bc/store"
 	"f2bc/store/state"
 )
-
-// An exportList is what is to be written.
-type exportList struct {
-	set   *aggregate.Set
-	avoid *aggregate.Set // what must stay free, none of it in set; only if something is to be added
-	bans  []store.Ban    // those that set comes from, sorted; only for a format that shows them
-	note  string         // for the header, after the number of prefixes
-	o     exportOptions
-}
 
 func (p *process) exportCommand() *cli.Command {
 	return &cli.Command{
@@ -44,7 +36,7 @@ func (p *process) exportCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if o.output == "" {
+			if o.target.Path == "" {
 				return p.export(c.Context, cfg, o)
 			}
 			return p.exportFile(c.Context, cfg, o)
@@ -55,10 +47,11 @@ func (p *process) exportCommand() *cli.Command {
 // exportFile is an export that cron runs every minute. One at a time writes a file: of two, the one that read the older
 // list might write last. Who has no state directory, as an ordinary user on a hub, exports all the same.
 func (p *process) exportFile(ctx context.Context, cfg *config, o exportOptions) error {
-	name := exportName(o.output)
+	name := exportName(o.target.Path)
 	words := p.said(cfg, name)
 	p.out.once = words.Once
-	unlock, err := p.lock(ctx, cfg, state.Lock{Name: name + ".lock", Command: "export to this file", Wait: lockTime}, words)
+	lock := state.Lock{Name: name + ".lock", Command: "export to this file", Wait: lockTime}
+	unlock, err := p.lock(ctx, cfg, lock, words)
 	switch {
 	case err == nil:
 		defer unlock()
@@ -83,7 +76,7 @@ func (p *process) export(ctx context.Context, cfg *config, o exportOptions) erro
 	if err != nil {
 		return err
 	}
-	var list *exportList
+	var list *publish.List
 	invalid := 0
 	if o.from != "" {
 		list, invalid, err = p.exportFrom(ctx, o, allow)
@@ -94,17 +87,20 @@ func (p *process) export(ctx context.Context, cfg *config, o exportOptions) erro
 		return err
 	}
 	if o.maxEntries > 0 {
-		if err := p.fit(list); err != nil {
+		if err := p.fit(o, list); err != nil {
 			return err
 		}
 	}
-	if o.placeholder.IsValid() && list.avoid.Overlaps(o.placeholder) {
-		return refusedf("--placeholder %s must never be banned", aggregate.Text(o.placeholder))
+	if list.Placeholder.IsValid() && list.Avoid.Overlaps(list.Placeholder) {
+		return refusedf("--placeholder %s must never be banned", aggregate.Text(list.Placeholder))
 	}
-	if o.output == "" {
-		err = o.format.write(p.out.stdout, list)
+	if o.target.Path == "" {
+		err = list.Format.Write(p.out.stdout, list)
 	} else {
-		err = p.publish(ctx, list)
+		err = list.Write(ctx, o.target)
+		if errors.As(err, new(publish.LimitError)) {
+			err = fmt.Errorf("--split %d makes %w; nothing is written", o.target.Split, err)
+		}
 	}
 	if err == nil && invalid > 0 {
 		err = invalidf("%d lines were skipped", invalid)
@@ -113,7 +109,9 @@ func (p *process) export(ctx context.Context, cfg *config, o exportOptions) erro
 }
 
 // exportStore makes the list of what the store has.
-func (p *process) exportStore(ctx context.Context, cfg *config, o exportOptions, allow *aggregate.Set) (*exportList, error) {
+func (p *process) exportStore(ctx context.Context, cfg *config, o exportOptions, allow *aggregate.Set) (
+	*publish.List, error,
+) {
 	st, err := p.openStore(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -133,54 +131,54 @@ func (p *process) exportStore(ctx context.Context, cfg *config, o exportOptions,
 	if err != nil {
 		return nil, err
 	}
-	list := &exportList{o: o}
-	var bans neverban.Bans
-	add := func(ban netip.Prefix, forced bool) {
-		if o.wants(ban) {
-			bans.Add(ban, forced)
-		}
-	}
-	if o.format.bans {
-		list.bans, err = st.List(ctx, filter)
-		for _, b := range list.bans {
-			add(b.Prefix, b.Forced)
-		}
-	} else {
-		err = st.Bans(ctx, filter, add)
-	}
+	list := &o.list
+	bans, err := readBans(ctx, st, filter, list)
 	if err != nil {
 		return nil, err
 	}
 	if o.widen6 > 0 {
 		bans.Widen6(o.widen6)
 	}
-	list.set = bans.Carve(never, nil, p.out.say)
-	list.set.Remove(allow)
-	if o.maxEntries > 0 || o.placeholder.IsValid() {
-		list.avoid = never.Avoid(list.set)
-		list.avoid.AddSet(allow)
+	list.Set = bans.Carve(never, nil, p.out.say)
+	list.Set.Remove(allow)
+	if o.maxEntries > 0 || list.Placeholder.IsValid() {
+		list.Avoid = never.Avoid(list.Set)
+		list.Avoid.AddSet(allow)
 	}
 	return list, nil
 }
 
+// readBans reads what list is to hold, and if its format shows bans makes what writes them.
+func readBans(ctx context.Context, st *store.Store, filter store.Filter, list *publish.List) (*neverban.Bans, error) {
+	bans := new(neverban.Bans)
+	add := func(ban netip.Prefix, forced bool) {
+		if ban.Addr().Is4() && !list.OnlyIPv6 || ban.Addr().Is6() && !list.OnlyIPv4 {
+			bans.Add(ban, forced)
+		}
+	}
+	if !showsBans(list.Format) {
+		return bans, st.Bans(ctx, filter, add)
+	}
+	shown, err := st.List(ctx, filter)
+	for _, b := range shown {
+		add(b.Prefix, b.Forced)
+	}
+	list.Format.Write = writeBans(list.Format.Name, shown)
+	return bans, err
+}
+
 // fit makes the list short enough.
-func (p *process) fit(list *exportList) error {
-	o := list.o
-	fitted, extra, err := list.set.Fit(o.maxEntries, list.avoid)
-	if budget := (*aggregate.BudgetError)(nil); errors.As(err, &budget) {
-		return fmt.Errorf("--max-entries %d is impossible without covering what must stay free, nothing is written: %w", o.maxEntries, err)
-	} else if err != nil {
-		return err
-	}
-	text := fmt.Sprintf("%d extra IPv4 addresses and %d extra IPv6 /64s", extra.IPv4, extra.IPv6)
-	if extra.IPv6 > o.maxCollateral || extra.IPv4 > o.maxCollateral-extra.IPv6 {
-		return fmt.Errorf("%d prefixes instead of %d would cover %s, more than %d, nothing is written; raise --max-entries, or --max-collateral if you mean it",
-			o.maxEntries, list.set.Len(), text, o.maxCollateral)
-	}
-	if extra.IPv4+extra.IPv6 > 0 {
+func (p *process) fit(o exportOptions, list *publish.List) error {
+	said, err := list.Fit(o.maxEntries, o.maxCollateral)
+	switch {
+	case errors.As(err, new(publish.LimitError)):
+		return fmt.Errorf("%w, nothing is written; raise --max-entries, or --max-collateral if you mean it", err)
+	case err != nil:
+		return fmt.Errorf("--max-entries %d is impossible without covering what must stay free, nothing is written: %w",
+			o.maxEntries, err)
+	case said != "":
 		// Always, and not once a day: these are addresses that nobody reported.
-		p.out.line(syslogNotice, fmt.Sprintf("%d prefixes instead of %d cover %s", fitted.Len(), list.set.Len(), text))
+		p.out.line(syslogNotice, said)
 	}
-	list.set, list.note = fitted, ", with "+text
 	return nil
 }

@@ -7,11 +7,14 @@ import (
 	"os"
 
 	"f2bc/aggregate"
+	"f2bc/commands/publish"
 )
 
 // exportFrom makes the list of what a file holds, as it stands, and says how many of its lines are bad. Each has been
 // named.
-func (p *process) exportFrom(ctx context.Context, o exportOptions, allow *aggregate.Set) (list *exportList, invalid int, err error) {
+func (p *process) exportFrom(ctx context.Context, o exportOptions, allow *aggregate.Set) (
+	list *publish.List, invalid int, err error,
+) {
 	set := new(aggregate.Set)
 	bad := func(line int, _ string, err error) {
 		invalid++
@@ -35,16 +38,17 @@ func (p *process) exportFrom(ctx context.Context, o exportOptions, allow *aggreg
 		return nil, 0, invalidf("read --from %s: no line is an address or CIDR, nothing is written", o.from)
 	}
 	switch {
-	case o.ipv4:
+	case o.list.OnlyIPv4:
 		set = set.IPv4()
-	case o.ipv6:
+	case o.list.OnlyIPv6:
 		set = set.IPv6()
 	}
 	if o.widen6 > 0 {
 		set.Widen6(o.widen6)
 	}
 	set.Remove(allow)
-	return &exportList{set: set, avoid: allow, o: o}, invalid, nil
+	o.list.Set, o.list.Avoid = set, allow
+	return &o.list, invalid, nil
 }
 
 func readList(file string, set *aggregate.Set, bad func(line int, text string, err error)) error {
@@ -66,7 +70,8 @@ func readAllowList(file string) (*aggregate.Set, error) {
 	var first error
 	err := readList(file, set, func(line int, _ string, err error) {
 		if first == nil {
-			first = invalidf("%s:%d: %w; nothing is written, since this line may shield an address", file, line, err)
+			first = invalidf("%s:%d: %w; nothing is written, since this line may shield an address",
+				file, line, err)
 		}
 	})
 	if err != nil {

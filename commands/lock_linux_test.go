@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"f2bc/commands/publish"
 	"f2bc/store/state"
 	"f2bc/testdata/lab"
 )
@@ -91,7 +92,7 @@ func TestLockExport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = p.exportFile(t.Context(), cfg, exportOptions{output: output})
+	err = p.exportFile(t.Context(), cfg, exportOptions{target: publish.Target{Path: output}})
 	want := fmt.Sprintf("another export to this file is still at it and holds %s: process %d, for ",
 		filepath.Join(cfg.StateDir, exportName(output)+".lock"), first.Process.Pid)
 	if exitCode(err) != 1 || !strings.HasPrefix(fmt.Sprint(err), want) {
