@@ -10,12 +10,13 @@ import (
 // rooms are the packages of f2bc with those of ours that they may import. Nothing imports commands but the program.
 var rooms = map[string][]string{
 	"f2bc": {"commands"},
-	"commands": {"aggregate", "commands/enforce", "commands/human", "commands/import3cx", "commands/neverban", "routes",
-		"store", "store/state", "store/threecx"},
+	"commands": {"aggregate", "commands/enforce", "commands/human", "commands/import3cx", "commands/neverban",
+		"commands/publish", "routes", "store", "store/state", "store/threecx"},
 	"commands/enforce":   {"aggregate", "commands/human", "commands/neverban", "routes", "store", "store/state"},
 	"commands/human":     {},
 	"commands/import3cx": {"aggregate", "commands/neverban", "store", "store/state", "store/threecx"},
 	"commands/neverban":  {"aggregate", "store/state"},
+	"commands/publish":   {"aggregate", "store/state"},
 	"store":              {"store/state"},
 	"store/state":        {},
 	"store/threecx":      {},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"f2bc/commands/human"
 	"f2bc/commands/neverban"
 	"f2bc/store"
 )
@@ -92,7 +93,7 @@ func (p *process) ban(ctx context.Context, cfg *config, s *store.Sender, o banOp
 	invalid, err := p.eachBatch(ctx, o.prefixes, func(inputs []input) error { return b.batch(ctx, inputs) })
 	if err != nil {
 		if b.banned > 0 {
-			err = fmt.Errorf("%w; %s banned before that, the same call may be repeated", err, counted(b.banned, "prefix was", "prefixes were"))
+			err = fmt.Errorf("%w; %s banned before that, the same call may be repeated", err, human.Count(b.banned, "prefix was", "prefixes were"))
 		}
 		return err
 	}

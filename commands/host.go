@@ -103,7 +103,7 @@ func (p *process) hostRemove(ctx context.Context, st *store.Store, name string) 
 	if !dropped {
 		row = "; its row stays, your account may not delete it"
 	}
-	p.out.say("%s is blocked: %s of it no longer %s%s", name, counted(len(banned), "ban", "bans"),
+	p.out.say("%s is blocked: %s of it no longer %s%s", name, human.Count(len(banned), "ban", "bans"),
 		map[bool]string{true: "counts", false: "count"}[len(banned) == 1], row)
 	account, err := st.DropAccount(ctx, name)
 	switch {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"f2bc/commands/human"
 	"f2bc/store"
 )
 
@@ -99,14 +100,14 @@ func (p *process) adopt(ctx context.Context, cfg *config, st *store.Store, o ini
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(p.out.stdout, "%s of %s adopted, %d known before\n", counted(a.New, "row", "rows"), o.adopt, a.Known); err != nil {
+	if _, err := fmt.Fprintf(p.out.stdout, "%s of %s adopted, %d known before\n", human.Count(a.New, "row", "rows"), o.adopt, a.Known); err != nil {
 		return err
 	}
 	switch {
 	case a.Bad > refused:
-		return invalidf("%s left out, %d of them refused", counted(a.Bad, "row", "rows"), refused)
+		return invalidf("%s left out, %d of them refused", human.Count(a.Bad, "row", "rows"), refused)
 	case refused > 0:
-		return refusedf("%s left out, refused", counted(refused, "row", "rows"))
+		return refusedf("%s left out, refused", human.Count(refused, "row", "rows"))
 	}
 	return nil
 }

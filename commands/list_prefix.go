@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"f2bc/aggregate"
+	"f2bc/commands/human"
 	"f2bc/commands/neverban"
 	"f2bc/store"
 )
@@ -109,7 +110,7 @@ func (p *process) listHistory(ctx context.Context, st *store.Store, o listOption
 			return err
 		}
 		if senseless > 0 {
-			p.out.say("%s left out that no f2bc has written", counted(senseless, "event is", "events are"))
+			p.out.say("%s left out that no f2bc has written", human.Count(senseless, "event is", "events are"))
 		}
 		if len(more) == maxEvents {
 			p.out.say("only the newest %d events are shown; narrow them with --since, --source, --reason or a PREFIX", maxEvents)

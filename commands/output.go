@@ -125,14 +125,6 @@ func (o *output) toSyslog(priority int, text string) {
 	}
 }
 
-// counted is a number with its noun.
-func counted[N int | int64](n N, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}
-
 func (o *output) close() {
 	if o.syslog != nil {
 		o.syslog.Close()

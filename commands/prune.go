@@ -2,6 +2,8 @@ package commands
 
 import (
 	"github.com/urfave/cli/v2"
+
+	"f2bc/commands/human"
 )
 
 func (p *process) pruneCommand() *cli.Command {
@@ -36,7 +38,7 @@ since they were not seen for 23 days.`,
 			if !p.out.terminal {
 				return nil // cron would mail it every day
 			}
-			p.out.say("%s and %s deleted", counted(pruned.Events, "event", "events"), counted(pruned.Reports, "report", "reports"))
+			p.out.say("%s and %s deleted", human.Count(pruned.Events, "event", "events"), human.Count(pruned.Reports, "report", "reports"))
 			return nil
 		},
 	}

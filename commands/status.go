@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"f2bc/commands/human"
 	"f2bc/store"
 )
 
@@ -97,14 +98,14 @@ func (p *process) statusOutbox(ctx context.Context, cfg *config, line func(bool,
 	case err != nil:
 		line(false, "outbox", "%v", err)
 	case state.Waiting > 0:
-		line(false, "outbox", "%s for the store, the oldest for %v", counted(state.Waiting, "fact waits", "facts wait"),
+		line(false, "outbox", "%s for the store, the oldest for %v", human.Count(state.Waiting, "fact waits", "facts wait"),
 			time.Since(state.Oldest).Round(time.Second))
 	default:
 		line(true, "outbox", "empty")
 	}
 	if state.Aside > 0 {
 		line(false, "outbox", "%s by the store for good: sqlite3 %s 'SELECT error FROM fact'",
-			counted(state.Aside, "fact was rejected", "facts were rejected"), store.OutboxPath(cfg.state))
+			human.Count(state.Aside, "fact was rejected", "facts were rejected"), store.OutboxPath(cfg.state))
 	}
 }
 
@@ -117,7 +118,7 @@ func (p *process) statusHosts(ctx context.Context, cfg *config, st *store.Store,
 	own, good, others := "never: this host enforces nothing; see f2bc setup cron", false, 0
 	for _, h := range hosts {
 		ago := time.Duration(now-h.At) * time.Microsecond
-		text := fmt.Sprintf("%v ago, %d of %s, %s", ago.Round(time.Second), h.Installed, counted(h.Wanted, "route", "routes"), h.Mode)
+		text := fmt.Sprintf("%v ago, %d of %s, %s", ago.Round(time.Second), h.Installed, human.Count(h.Wanted, "route", "routes"), h.Mode)
 		ok := ago < hostSilent && h.Error == "" && (h.Installed == h.Wanted || h.Mode != "enforce")
 		if h.Error != "" {
 			text += ": " + h.Error
@@ -140,7 +141,7 @@ func (p *process) statusHosts(ctx context.Context, cfg *config, st *store.Store,
 	}
 	line(good, "sync", "%s", own)
 	if others > 0 {
-		line(true, "fleet", "%s well", counted(others, "other host syncs", "other hosts sync"))
+		line(true, "fleet", "%s well", human.Count(others, "other host syncs", "other hosts sync"))
 	}
 	return nil
 }

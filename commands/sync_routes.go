@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"f2bc/commands/enforce"
+	"f2bc/commands/human"
 	"f2bc/commands/neverban"
 	"f2bc/routes"
 	"f2bc/store"
@@ -182,7 +183,7 @@ func (p *process) syncFlush(ctx context.Context, e *enforce.Enforcer) error {
 	if err != nil {
 		return needRoot(err)
 	}
-	p.out.say("%s removed; nothing is enforced on this host until f2bc resume", counted(n, "route", "routes"))
+	p.out.say("%s removed; nothing is enforced on this host until f2bc resume", human.Count(n, "route", "routes"))
 	return nil
 }
 

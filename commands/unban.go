@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"f2bc/commands/human"
 	"f2bc/store"
 )
 
@@ -139,14 +140,14 @@ func (p *process) unban(ctx context.Context, cfg *config, o unbanOptions) error 
 	})
 	if err == nil && u.st != nil {
 		if u.selectedBans > 0 {
-			p.out.say("lifted %s%s", counted(u.selectedBans, "ban", "bans"), u.scope())
+			p.out.say("lifted %s%s", human.Count(u.selectedBans, "ban", "bans"), u.scope())
 		}
 		if err = u.readBack(ctx); err != nil {
 			return fmt.Errorf("unbanned, but what is left could not be read: %w", err)
 		}
 	}
 	if err != nil && u.done > 0 {
-		return fmt.Errorf("%w; %s unbanned before that, the same call may be repeated", err, counted(u.done, "prefix was", "prefixes were"))
+		return fmt.Errorf("%w; %s unbanned before that, the same call may be repeated", err, human.Count(u.done, "prefix was", "prefixes were"))
 	}
 	if err == nil {
 		err = u.outcome(invalid)

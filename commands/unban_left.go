@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"f2bc/aggregate"
+	"f2bc/commands/human"
 	"f2bc/store"
 )
 
@@ -84,7 +85,7 @@ func (u *unbanner) readBack(ctx context.Context) error {
 		}
 	}
 	if more := u.others - maxNamed; more > 0 {
-		u.p.out.say("%s, which were not to be lifted", counted(more, "more ban stays", "more bans stay"))
+		u.p.out.say("%s, which were not to be lifted", human.Count(more, "more ban stays", "more bans stay"))
 	}
 	return nil
 }
