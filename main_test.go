@@ -15,9 +15,9 @@ import (
 	"strings"
 	"testing"
 
+	"f2bc/commands/lab"
 	"f2bc/routes/netnstest"
 	"f2bc/store/mariadbtest"
-	"f2bc/testdata/lab"
 )
 
 func TestMain(m *testing.M) {

@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"f2bc/commands/lab"
 	"f2bc/routes/netnstest"
 	"f2bc/store"
 	"f2bc/store/mariadbtest"
 	"f2bc/store/mysqldouble"
-	"f2bc/testdata/lab"
 )
 
 // synced is a host whose kernel has one list while the store has another one by now.

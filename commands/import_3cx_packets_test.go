@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"f2bc/commands/lab"
 	"f2bc/routes/netnstest"
 	"f2bc/store/mariadbtest"
 	"f2bc/store/threecx/postgrestest"
-	"f2bc/testdata/lab"
 )
 
 // From 3CX's event log to the packets: on the phone system by one cron line, and on another server by its own.

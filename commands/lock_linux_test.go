@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"f2bc/commands/lab"
 	"f2bc/commands/publish"
 	"f2bc/store/state"
-	"f2bc/testdata/lab"
 )
 
 // locked takes a lock that must be free.

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"f2bc/commands/lab"
 	"f2bc/store/mariadbtest"
-	"f2bc/testdata/lab"
 )
 
 // wrongClock configures h for a database whose clock is so far ahead of the host's as its sessions can tell: MariaDB sets

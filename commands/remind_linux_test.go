@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"f2bc/testdata/lab"
+	"f2bc/commands/lab"
 )
 
 // ends runs cmd on h, which must not hang, and returns what it said on standard error.

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"f2bc/commands/lab"
 	"f2bc/routes/netnstest"
 	"f2bc/store"
 	"f2bc/store/mariadbtest"
-	"f2bc/testdata/lab"
 )
 
 // shielded is a fleet on one network: web1 is 198.51.100.1, web2 .2, and the database server .3.

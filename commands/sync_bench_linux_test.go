@@ -19,11 +19,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"f2bc/commands/lab"
 	"f2bc/routes/netnstest"
 	"f2bc/store"
 	"f2bc/store/mariadbtest"
 	"f2bc/testdata/bench"
-	"f2bc/testdata/lab"
 )
 
 // benchHost runs the built f2bc in a network namespace.

@@ -14,10 +14,10 @@ import (
 	"time"
 
 	"f2bc/aggregate"
+	"f2bc/commands/lab"
 	"f2bc/routes/netnstest"
 	"f2bc/store"
 	"f2bc/store/mariadbtest"
-	"f2bc/testdata/lab"
 )
 
 // newHub returns a host with a MariaDB that others reach over the network, and how.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"f2bc/commands/lab"
 	"f2bc/routes/netnstest"
-	"f2bc/testdata/lab"
 )
 
 // loadRules installs what setup nftables prints, by the commands in its comment.

@@ -15,10 +15,10 @@ import (
 
 	"f2bc/aggregate"
 	"f2bc/commands/enforce"
+	"f2bc/commands/lab"
 	"f2bc/routes"
 	"f2bc/routes/netnstest"
 	"f2bc/store/mariadbtest"
-	"f2bc/testdata/lab"
 )
 
 var labProgram sync.Once

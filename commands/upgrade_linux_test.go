@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"f2bc/commands/lab"
 	"f2bc/store"
 	"f2bc/store/mariadbtest"
-	"f2bc/testdata/lab"
 )
 
 // upgrade is a fleet of which some run the older program and some the newer.

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"f2bc/commands/lab"
 	"f2bc/store/mariadbtest"
-	"f2bc/testdata/lab"
 )
 
 // oldCommit is the last one without procedures: its programs write through views.

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"f2bc/testdata/lab"
+	"f2bc/commands/lab"
 )
 
 // TestDumpWithoutRoutines: a database that was restored from a dump without its procedures takes no bans from servers.
