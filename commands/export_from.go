@@ -60,8 +60,8 @@ func readList(file string, set *aggregate.Set, bad func(line int, text string, e
 	return set.Read(f, bad)
 }
 
-// readAllowList reads the file of --allow, empty for none. A bad line is an error: going on without it would ban what it
-// shields.
+// readAllowList reads the file of --allow, empty for none. A bad line is an error: going on without it would ban what
+// it shields.
 func readAllowList(file string) (*aggregate.Set, error) {
 	set := new(aggregate.Set)
 	if file == "" {
