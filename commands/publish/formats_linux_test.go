@@ -1,4 +1,4 @@
-package commands
+package publish
 
 import (
 	"bytes"
@@ -8,20 +8,27 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"f2bc/aggregate"
+	"f2bc/testdata/lab"
 )
 
-// exportTo runs f2bc export and returns the file that it wrote.
-func exportTo(t testing.TB, list string, flags ...string) string {
+// written returns a file that holds the list of a text in a format.
+func written(t *testing.T, list List, format, text string) string {
 	t.Helper()
-	syslogSocket = ""
+	list.Set = new(aggregate.Set)
+	bad := func(_ int, line string, err error) { t.Fatal(line, err) }
+	if err := list.Set.Read(strings.NewReader(text), bad); err != nil {
+		t.Fatal(err)
+	}
+	list.Format = Formats[slices.IndexFunc(Formats, func(f Format) bool { return f.Name == format })]
 	path := filepath.Join(t.TempDir(), "list")
-	var stderr bytes.Buffer
-	args := append([]string{"f2bc", "export", "--from", "-", "--output", path}, flags...)
-	if code := Run(t.Context(), args, strings.NewReader(list), os.Stdout, &stderr); code != 0 {
-		t.Fatalf("%v: exit code %d: %s", args, code, stderr.String())
+	if err := list.Write(t.Context(), Target{Path: path}); err != nil {
+		t.Fatal(err)
 	}
 	return path
 }
@@ -51,7 +58,8 @@ var webServers = map[string]webServer{
 daemon off; master_process off; pid DIR/pid; error_log DIR/error.log;
 events {}
 http {
-	access_log off; client_body_temp_path DIR/a; proxy_temp_path DIR/b; fastcgi_temp_path DIR/c; uwsgi_temp_path DIR/d; scgi_temp_path DIR/e;
+	access_log off; client_body_temp_path DIR/a; proxy_temp_path DIR/b;
+	fastcgi_temp_path DIR/c; uwsgi_temp_path DIR/d; scgi_temp_path DIR/e;
 	include LIST;
 	server { listen 127.0.0.1:PORT; root DIR/www; }
 }`,
@@ -114,15 +122,17 @@ frontend web
 func TestWebServers(t *testing.T) {
 	for name, s := range webServers {
 		t.Run(name, func(t *testing.T) {
-			needProgram(t, s.program, s.debianPackage)
+			lab.Need(t, s.debianPackage, s.program)
 			for _, list := range checkedLists {
-				dir, _ := s.prepare(t, exportTo(t, list, "--format", s.format))
+				dir, _ := s.prepare(t, written(t, List{}, s.format, list))
 				if out, err := exec.Command(s.program, inDir(s.check, dir)...).CombinedOutput(); err != nil {
 					t.Errorf("%s does not accept %q: %v\n%s", name, list, err, out)
 				}
 			}
-			port := s.start(t, exportTo(t, deniedList, "--format", s.format))
-			for from, want := range map[string]int{"127.0.0.1": 200, "127.0.0.3": 200, "127.0.2.0": 200, "127.0.0.2": 403, "127.0.1.77": 403} {
+			port := s.start(t, written(t, List{}, s.format, deniedList))
+			for from, want := range map[string]int{
+				"127.0.0.1": 200, "127.0.0.3": 200, "127.0.2.0": 200, "127.0.0.2": 403, "127.0.1.77": 403,
+			} {
 				if got := get(t, from, port); got != want {
 					t.Errorf("%s answers %d to %s, want %d", name, got, from, want)
 				}
