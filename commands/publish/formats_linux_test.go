@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"f2bc/aggregate"
-	"f2bc/testdata/lab"
+	"f2bc/commands/lab"
 )
 
 // written returns a file that holds the list of a text in a format.

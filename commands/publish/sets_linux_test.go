@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"f2bc/commands/lab"
 	"f2bc/routes/netnstest"
-	"f2bc/testdata/lab"
 )
 
 // TestIPSet: ipset restore takes the lists again and again, and swaps the sets as a whole.
