@@ -12,6 +12,7 @@ import (
 )
 
 func (p *process) allowCommand() *cli.Command {
+	var layout string
 	return &cli.Command{
 		Name:   "allow",
 		Usage:  "the central never-ban list",
@@ -37,20 +38,9 @@ It takes effect at every host's next sync, also inside wider bans.`,
 				Name:  "list",
 				Usage: "show the central list and this host's own",
 				Flags: append([]cli.Flag{formatFlag()}, globalFlags()...),
-				Action: func(c *cli.Context) error {
-					layout, err := parseLayout(c)
-					if err != nil {
-						return err
-					}
-					if err := noArguments(c); err != nil {
-						return err
-					}
-					cfg, err := p.configure(c)
-					if err != nil {
-						return err
-					}
-					return p.listAllows(c.Context, cfg, layout)
-				},
+				Action: p.configured(parseListing(&layout), func(ctx context.Context, cfg *config) error {
+					return p.listAllows(ctx, cfg, layout)
+				}),
 			},
 		},
 	}

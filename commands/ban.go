@@ -22,6 +22,7 @@ type banOptions struct {
 }
 
 func (p *process) banCommand() *cli.Command {
+	var o banOptions
 	return &cli.Command{
 		Name:      "ban",
 		Usage:     "report prefixes, so that every server bans them",
@@ -32,19 +33,14 @@ Refused are: what is allowed (f2bc allow, the configuration), the hosts of the f
 not globally routable, and anything wider than /24 (IPv6 /48); --force lifts the last two.
 Wider than /8 (IPv6 /19) is always refused.`,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "reason", Usage: "why, as a `NAME` such as the fail2ban jail", DefaultText: "manual"},
+			&cli.StringFlag{Name: "reason", Destination: &o.reason, Usage: "why, as a `NAME` such as the fail2ban jail", DefaultText: "manual"},
 			&cli.StringFlag{Name: "bantime", Value: "-1", Usage: "`TIME` in seconds, or 90m, 24h, 30d, 1w; -1 is permanent"},
-			&cli.StringFlag{Name: "source", Usage: "the `SERVER` that reports", DefaultText: "this host"},
+			&cli.StringFlag{Name: "source", Destination: &o.source, Usage: "the `SERVER` that reports", DefaultText: "this host"},
 			&cli.StringFlag{Name: "at", Usage: "when it happened: `TIME` in seconds since 1970, or 2026-01-01T00:00:00Z", DefaultText: "now"},
-			&cli.BoolFlag{Name: "force", Usage: "ban wide prefixes and those that are not globally routable"},
+			&cli.BoolFlag{Name: "force", Destination: &o.force, Usage: "ban wide prefixes and those that are not globally routable"},
 		}, globalFlags()...),
 		Action: func(c *cli.Context) error {
-			o := banOptions{
-				reason:   cleanName(c.String("reason"), "manual"),
-				source:   cleanName(c.String("source"), ""),
-				force:    c.Bool("force"),
-				prefixes: c.Args().Slice(),
-			}
+			o.reason, o.source, o.prefixes = cleanName(o.reason, "manual"), cleanName(o.source, ""), c.Args().Slice()
 			var err error
 			if o.bantime, err = parseBantime(c.String("bantime")); err != nil {
 				return err

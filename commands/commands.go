@@ -19,6 +19,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"f2bc/commands/neverban"
+	"f2bc/store"
 	"f2bc/store/state"
 )
 
@@ -170,6 +171,32 @@ func finish(name string, c *cli.Command) {
 			return action(ctx)
 		}
 	}
+}
+
+// configured is the action of a command: check looks at its flags and arguments, then run gets the configuration.
+func (p *process) configured(check func(*cli.Context) error, run func(context.Context, *config) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if err := check(c); err != nil {
+			return err
+		}
+		cfg, err := p.configure(c)
+		if err != nil {
+			return err
+		}
+		return run(c.Context, cfg)
+	}
+}
+
+// stored is configured for a command that needs the store.
+func (p *process) stored(check func(*cli.Context) error, run func(context.Context, *config, *store.Store) error) cli.ActionFunc {
+	return p.configured(check, func(ctx context.Context, cfg *config) error {
+		st, err := p.openStore(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		defer st.Close()
+		return run(ctx, cfg, st)
+	})
 }
 
 func onUsageError(c *cli.Context, err error, _ bool) error {

@@ -14,6 +14,7 @@ import (
 )
 
 func (p *process) hostCommand() *cli.Command {
+	var layout string
 	return &cli.Command{
 		Name:   "host",
 		Usage:  "the hosts of the fleet: see them, remove one, take it back",
@@ -38,10 +39,12 @@ may do that; otherwise the statement is printed. f2bc host add takes it back.`,
 				Action:      p.eachHost(p.hostAdd),
 			},
 			{
-				Name:   "list",
-				Usage:  "show the hosts, and which are blocked",
-				Flags:  append([]cli.Flag{formatFlag()}, globalFlags()...),
-				Action: p.hostList,
+				Name:  "list",
+				Usage: "show the hosts, and which are blocked",
+				Flags: append([]cli.Flag{formatFlag()}, globalFlags()...),
+				Action: p.stored(parseListing(&layout), func(ctx context.Context, _ *config, st *store.Store) error {
+					return p.hostList(ctx, st, layout)
+				}),
 			},
 		},
 	}
@@ -50,27 +53,22 @@ may do that; otherwise the statement is printed. f2bc host add takes it back.`,
 // eachHost is the action of a command that does something with hosts that are named.
 func (p *process) eachHost(do func(context.Context, *store.Store, string) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
-		if !c.Args().Present() {
-			return usagef("no host named; see %s --help", commandName(c))
-		}
-		cfg, err := p.configure(c)
-		if err != nil {
-			return err
-		}
-		st, err := p.openStore(c.Context, cfg)
-		if err != nil {
-			return err
-		}
-		defer st.Close()
-		for _, name := range c.Args().Slice() {
-			if name != cleanName(name, "") {
-				return usagef("%q is no host's name", name)
+		return p.stored(func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return usagef("no host named; see %s --help", commandName(c))
 			}
-			if err := do(c.Context, st, name); err != nil {
-				return err
+			return nil
+		}, func(ctx context.Context, _ *config, st *store.Store) error {
+			for _, name := range c.Args().Slice() {
+				if name != cleanName(name, "") {
+					return usagef("%q is no host's name", name)
+				}
+				if err := do(ctx, st, name); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
+			return nil
+		})(c)
 	}
 }
 
@@ -117,24 +115,7 @@ func (p *process) hostRemove(ctx context.Context, st *store.Store, name string) 
 	return nil
 }
 
-func (p *process) hostList(c *cli.Context) error {
-	layout, err := parseLayout(c)
-	if err != nil {
-		return err
-	}
-	if err := noArguments(c); err != nil {
-		return err
-	}
-	cfg, err := p.configure(c)
-	if err != nil {
-		return err
-	}
-	ctx := c.Context
-	st, err := p.openStore(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
+func (p *process) hostList(ctx context.Context, st *store.Store, layout string) error {
 	hosts, now, err := hostsNow(ctx, st)
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ type initOptions struct {
 }
 
 func (p *process) initCommand() *cli.Command {
+	var o initOptions
 	return &cli.Command{
 		Name:  "init",
 		Usage: "create or upgrade the tables",
@@ -28,11 +29,10 @@ func (p *process) initCommand() *cli.Command {
 reason), in the same database, into reports. The table stays as it is, and may be adopted again
 while the old scripts still write to it.`,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "adopt", Usage: "turn the rows of `TABLE`, such as fail2ban, into reports"},
+			&cli.StringFlag{Name: "adopt", Destination: &o.adopt, Usage: "turn the rows of `TABLE`, such as fail2ban, into reports"},
 			&cli.StringFlag{Name: "bantime", Value: "-1", Usage: "with --adopt: `TIME` from a row's stamp in seconds, or 24h, 30d; -1 is permanent"},
 		}, globalFlags()...),
-		Action: func(c *cli.Context) (err error) {
-			o := initOptions{adopt: c.String("adopt")}
+		Action: p.configured(func(c *cli.Context) (err error) {
 			if o.bantime, err = parseBantime(c.String("bantime")); err != nil {
 				return err
 			}
@@ -42,15 +42,8 @@ while the old scripts still write to it.`,
 			case c.IsSet("bantime") && !c.IsSet("adopt"):
 				return usagef("--bantime belongs to --adopt; see %s --help", commandName(c))
 			}
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			cfg, err := p.configure(c)
-			if err != nil {
-				return err
-			}
-			return p.init(c.Context, cfg, o)
-		},
+			return noArguments(c)
+		}, func(ctx context.Context, cfg *config) error { return p.init(ctx, cfg, o) }),
 	}
 }
 

@@ -18,6 +18,7 @@ type listOptions struct {
 }
 
 func (p *process) listCommand() *cli.Command {
+	o := new(listOptions)
 	return &cli.Command{
 		Name:      "list",
 		Usage:     "show the bans, or everything that bears on a prefix",
@@ -26,43 +27,25 @@ func (p *process) listCommand() *cli.Command {
 covers it and on what lies inside it, active or not, and what shields it from being banned.
 Times are UTC. In JSON "expires": null is a permanent ban.`,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "source", Usage: "only what `SERVER` reports"},
-			&cli.StringFlag{Name: "reason", Usage: "only what is reported for the reason `NAME`"},
-			&cli.StringFlag{Name: "since", Usage: "only reports since `TIME`: 15m, 24h, 7d ago, or 2026-01-01T00:00:00Z"},
-			&cli.BoolFlag{Name: "history", Usage: "the log of reports and lifts instead, newest first"},
+			&cli.StringFlag{Name: "source", Destination: &o.source, Usage: "only what `SERVER` reports"},
+			&cli.StringFlag{Name: "reason", Destination: &o.reason, Usage: "only what is reported for the reason `NAME`"},
+			&cli.StringFlag{Name: "since", Destination: &o.since, Usage: "only reports since `TIME`: 15m, 24h, 7d ago, or 2026-01-01T00:00:00Z"},
+			&cli.BoolFlag{Name: "history", Destination: &o.history, Usage: "the log of reports and lifts instead, newest first"},
 			formatFlag(),
 		}, globalFlags()...),
-		Action: func(c *cli.Context) (err error) {
-			o := listOptions{
-				source:   cleanName(c.String("source"), ""),
-				reason:   cleanName(c.String("reason"), ""),
-				since:    c.String("since"),
-				history:  c.Bool("history"),
-				prefixes: c.Args().Slice(),
-			}
-			if o.layout, err = parseLayout(c); err != nil {
-				return err
-			}
-			if c.IsSet("since") {
-				if _, err := parseSince(o.since, 0); err != nil {
-					return err
-				}
-			}
-			cfg, err := p.configure(c)
-			if err != nil {
-				return err
-			}
-			return p.list(c.Context, cfg, o)
-		},
+		Action: p.stored(o.parse, func(ctx context.Context, cfg *config, st *store.Store) error { return p.list(ctx, cfg, st, o) }),
 	}
 }
 
-func (p *process) list(ctx context.Context, cfg *config, o listOptions) error {
-	st, err := p.openStore(ctx, cfg)
-	if err != nil {
-		return err
+func (o *listOptions) parse(c *cli.Context) (err error) {
+	o.source, o.reason, o.prefixes = cleanName(o.source, ""), cleanName(o.reason, ""), c.Args().Slice()
+	if o.layout, err = parseLayout(c); err == nil && c.IsSet("since") {
+		_, err = parseSince(o.since, 0)
 	}
-	defer st.Close()
+	return err
+}
+
+func (p *process) list(ctx context.Context, cfg *config, st *store.Store, o *listOptions) error {
 	p.sayNewer(st)
 	now, err := st.Now(ctx)
 	if err != nil {

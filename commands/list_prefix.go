@@ -16,7 +16,7 @@ import (
 const maxEvents = 1000
 
 // listPrefixes shows everything that bears on the given prefixes.
-func (p *process) listPrefixes(ctx context.Context, cfg *config, st *store.Store, o listOptions, filter store.Filter, now store.Time) error {
+func (p *process) listPrefixes(ctx context.Context, cfg *config, st *store.Store, o *listOptions, filter store.Filter, now store.Time) error {
 	never, err := p.neverBan(ctx, cfg, st)
 	if err != nil {
 		return err
@@ -102,7 +102,7 @@ func bearing(prefix netip.Prefix, reports []store.Report, lifts []store.Fact, ne
 }
 
 // listHistory shows the newest events, of the given prefixes or of all.
-func (p *process) listHistory(ctx context.Context, st *store.Store, o listOptions, filter store.Filter) error {
+func (p *process) listHistory(ctx context.Context, st *store.Store, o *listOptions, filter store.Filter) error {
 	var events []store.Event
 	read := func(prefix netip.Prefix) error {
 		more, senseless, err := st.History(ctx, prefix, filter, maxEvents)

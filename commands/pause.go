@@ -16,52 +16,39 @@ type pauseOptions struct {
 }
 
 func (p *process) pauseCommand() *cli.Command {
+	var o pauseOptions
 	return &cli.Command{
 		Name:  "pause",
 		Usage: "stop enforcing bans, at once, on this host or on all",
 		Description: `Takes f2bc's rules out of the kernel, so that no ban is enforced, and keeps sync-routes from putting them
 back. Bans go on being reported and listed. f2bc resume ends it.`,
 		Flags: append([]cli.Flag{
-			&cli.DurationFlag{Name: "for", Usage: "resume by itself after `TIME`, such as 2h"},
-			&cli.BoolFlag{Name: "fleet", Usage: "on all hosts, each at its next sync"},
+			&cli.DurationFlag{Name: "for", Destination: &o.span, Usage: "resume by itself after `TIME`, such as 2h"},
+			&cli.BoolFlag{Name: "fleet", Destination: &o.fleet, Usage: "on all hosts, each at its next sync"},
 		}, globalFlags()...),
-		Action: func(c *cli.Context) error {
-			o := pauseOptions{span: c.Duration("for"), fleet: c.Bool("fleet")}
+		Action: p.configured(func(c *cli.Context) error {
 			if c.IsSet("for") && o.span <= 0 {
 				return usagef("--for %v: want a time above 0, such as 2h", o.span)
 			}
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			cfg, err := p.configure(c)
-			if err != nil {
-				return err
-			}
+			return noArguments(c)
+		}, func(ctx context.Context, cfg *config) error {
 			if o.fleet {
-				return p.pauseFleet(c.Context, cfg, o)
+				return p.pauseFleet(ctx, cfg, o)
 			}
-			return p.pause(c.Context, cfg, o)
-		},
+			return p.pause(ctx, cfg, o)
+		}),
 	}
 }
 
 func (p *process) resumeCommand() *cli.Command {
+	var fleet bool
 	return &cli.Command{
 		Name:  "resume",
 		Usage: "end a pause",
 		Flags: append([]cli.Flag{
-			&cli.BoolFlag{Name: "fleet", Usage: "the pause of all hosts; those that are paused by themselves stay so"},
+			&cli.BoolFlag{Name: "fleet", Destination: &fleet, Usage: "the pause of all hosts; those that are paused by themselves stay so"},
 		}, globalFlags()...),
-		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			cfg, err := p.configure(c)
-			if err != nil {
-				return err
-			}
-			return p.resume(c.Context, cfg, c.Bool("fleet"))
-		},
+		Action: p.configured(noArguments, func(ctx context.Context, cfg *config) error { return p.resume(ctx, cfg, fleet) }),
 	}
 }
 

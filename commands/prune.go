@@ -1,9 +1,12 @@
 package commands
 
 import (
+	"context"
+
 	"github.com/urfave/cli/v2"
 
 	"f2bc/commands/human"
+	"f2bc/store"
 )
 
 func (p *process) pruneCommand() *cli.Command {
@@ -15,24 +18,12 @@ days after they ended, but never a lift, nor a report that was lifted or ever pe
 otherwise an old report that comes back would revive a ban. Names the hosts whose addresses may soon be banned,
 since they were not seen for 23 days.`,
 		Flags: globalFlags(),
-		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			cfg, err := p.configure(c)
+		Action: p.stored(noArguments, func(ctx context.Context, _ *config, st *store.Store) error {
+			pruned, err := st.Prune(ctx)
 			if err != nil {
 				return err
 			}
-			st, err := p.openStore(c.Context, cfg)
-			if err != nil {
-				return err
-			}
-			defer st.Close()
-			pruned, err := st.Prune(c.Context)
-			if err != nil {
-				return err
-			}
-			if err := p.sayLapsing(c.Context, st); err != nil {
+			if err := p.sayLapsing(ctx, st); err != nil {
 				return err
 			}
 			if !p.out.terminal {
@@ -40,6 +31,6 @@ since they were not seen for 23 days.`,
 			}
 			p.out.say("%s and %s deleted", human.Count(pruned.Events, "event", "events"), human.Count(pruned.Reports, "report", "reports"))
 			return nil
-		},
+		}),
 	}
 }

@@ -39,6 +39,16 @@ func parseLayout(c *cli.Context) (string, error) {
 	return layout, nil
 }
 
+// parseListing is the check of a command that takes --format and no arguments.
+func parseListing(layout *string) func(*cli.Context) error {
+	return func(c *cli.Context) (err error) {
+		if *layout, err = parseLayout(c); err != nil {
+			return err
+		}
+		return noArguments(c)
+	}
+}
+
 // render writes rows as a table for people, as a JSON array of objects, or as CSV. The columns' names are the keys.
 func render(w io.Writer, layout string, columns []string, rows iter.Seq[row]) error {
 	switch layout {

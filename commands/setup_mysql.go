@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"context"
 	"crypto/rand"
 	"io"
 	"net"
@@ -68,23 +69,16 @@ const mysqlSetup = `-- Printed by f2bc setup mysql for server {source} and the d
 const longestMySQLAccount = 32
 
 func (p *process) setupMySQLCommand() *cli.Command {
+	var source string
 	return &cli.Command{
 		Name:  "mysql",
 		Usage: "print what an admin runs on the database server, as SQL with comments",
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "source", Usage: "make the account of `SERVER`", DefaultText: "this host"},
+			&cli.StringFlag{Name: "source", Destination: &source, Usage: "make the account of `SERVER`", DefaultText: "this host"},
 		}, globalFlags()...),
-		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			cfg, err := p.configure(c)
-			if err != nil {
-				return err
-			}
-			source := cleanName(c.String("source"), cfg.Source)
-			return p.setupMySQL(cfg, source)
-		},
+		Action: p.configured(noArguments, func(_ context.Context, cfg *config) error {
+			return p.setupMySQL(cfg, cleanName(source, cfg.Source))
+		}),
 	}
 }
 

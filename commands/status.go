@@ -23,17 +23,8 @@ func (p *process) statusCommand() *cli.Command {
 		Usage: "say what works and what does not, on this host and in the fleet",
 		Description: `One line for each of: the store, the outbox of this host, its last sync-routes, and every other host
 that has not synced for 5 minutes or whose last sync failed. Exit code 1 if anything does not work.`,
-		Flags: globalFlags(),
-		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			cfg, err := p.configure(c)
-			if err != nil {
-				return err
-			}
-			return p.status(c.Context, cfg)
-		},
+		Flags:  globalFlags(),
+		Action: p.configured(noArguments, p.status),
 	}
 }
 

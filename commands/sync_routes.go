@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ type syncOptions struct {
 	mode               syncMode
 	acceptStore, force bool
 	interval           time.Duration
+	ipv6Prefix         int // 0: that of the configuration
 }
 
 // syncMode is what to do instead of a plain run, as the flag that asks for it is called.
@@ -33,6 +35,7 @@ const (
 )
 
 func (p *process) syncRoutesCommand() *cli.Command {
+	var o syncOptions
 	return &cli.Command{
 		Name:  "sync-routes",
 		Usage: "make the kernel's blackhole routes equal to the list",
@@ -42,42 +45,31 @@ routes are touched. A banned address is cut off in both directions, on all ports
 What this host needs is never cut off: see --guard.
 f2bc pause, or ip rule del pref 6686 (and ip -6 rule del pref 6686), switches all of it off.`,
 		Flags: append([]cli.Flag{
-			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be done, as ip commands"},
-			&cli.BoolFlag{Name: "check", Usage: "only compare; exit code 4 if the kernel differs from the list"},
-			&cli.BoolFlag{Name: "watch", Usage: "go on until SIGTERM, following every change"},
-			&cli.DurationFlag{Name: "interval", Value: time.Second, Usage: "with --watch, ask the store every `TIME`"},
-			&cli.BoolFlag{Name: "guard", Usage: "print what is never cut off on this host, and why"},
-			&cli.BoolFlag{Name: "flush", Usage: "remove all routes and rules of f2bc, and pause this host until f2bc resume"},
-			&cli.BoolFlag{Name: "accept-store", Usage: "follow a store that was rebuilt or restored"},
-			&cli.BoolFlag{Name: "force", Usage: "this once, install more than max_routes and max_coverage"},
-			&cli.BoolFlag{Name: "adopt-routes", Usage: "delete the blackholes that the old scripts left in the main table; see them with --dry-run first"},
-			&cli.IntFlag{Name: "ipv6-prefix", Usage: "widen banned IPv6 hosts to their subnet of this `LENGTH`, such as 64 (default: ipv6_prefix of the configuration)"},
+			&cli.BoolFlag{Name: string(syncDryRun), Usage: "print what would be done, as ip commands"},
+			&cli.BoolFlag{Name: string(syncCheck), Usage: "only compare; exit code 4 if the kernel differs from the list"},
+			&cli.BoolFlag{Name: string(syncWatch), Usage: "go on until SIGTERM, following every change"},
+			&cli.DurationFlag{Name: "interval", Destination: &o.interval, Value: time.Second, Usage: "with --watch, ask the store every `TIME`"},
+			&cli.BoolFlag{Name: string(syncGuard), Usage: "print what is never cut off on this host, and why"},
+			&cli.BoolFlag{Name: string(syncFlush), Usage: "remove all routes and rules of f2bc, and pause this host until f2bc resume"},
+			&cli.BoolFlag{Name: "accept-store", Destination: &o.acceptStore, Usage: "follow a store that was rebuilt or restored"},
+			&cli.BoolFlag{Name: "force", Destination: &o.force, Usage: "this once, install more than max_routes and max_coverage"},
+			&cli.BoolFlag{Name: string(syncDeleteOld), Usage: "delete the blackholes that the old scripts left in the main table; see them with --dry-run first"},
+			&cli.IntFlag{Name: "ipv6-prefix", Destination: &o.ipv6Prefix, Usage: "widen banned IPv6 hosts to their subnet of this `LENGTH`, such as 64 (default: ipv6_prefix of the configuration)"},
 		}, globalFlags()...),
-		Action: func(c *cli.Context) error {
-			o, err := parseSync(c)
-			if err != nil {
+		Action: p.configured(func(c *cli.Context) error {
+			if err := o.parse(c); err != nil {
 				return err
 			}
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			cfg, err := p.configure(c)
-			if err != nil {
-				return err
-			}
-			if bits := c.Int("ipv6-prefix"); c.IsSet("ipv6-prefix") {
-				if bits < neverban.Widest6 || bits > 128 {
-					return usagef("--ipv6-prefix %d: want %d to 128", bits, neverban.Widest6)
-				}
-				cfg.IPv6Prefix = bits
-			}
-			return p.syncRoutes(c.Context, cfg, o)
-		},
+			return noArguments(c)
+		}, func(ctx context.Context, cfg *config) error {
+			cfg.IPv6Prefix = cmp.Or(o.ipv6Prefix, cfg.IPv6Prefix)
+			return p.syncRoutes(ctx, cfg, o)
+		}),
 	}
 }
 
-func parseSync(c *cli.Context) (o syncOptions, err error) {
-	o = syncOptions{acceptStore: c.Bool("accept-store"), force: c.Bool("force"), interval: c.Duration("interval")}
+func (o *syncOptions) parse(c *cli.Context) error {
+	o.mode = ""
 	for _, mode := range []syncMode{syncDeleteOld, syncDryRun, syncCheck, syncWatch, syncGuard, syncFlush} {
 		switch {
 		case !c.Bool(string(mode)):
@@ -86,16 +78,18 @@ func parseSync(c *cli.Context) (o syncOptions, err error) {
 		case o.mode == syncDeleteOld && mode == syncDryRun:
 			o.mode = syncDeleteOldDryRun
 		default:
-			return o, usagef("give one of --dry-run, --check, --watch, --guard, --flush and --adopt-routes (which goes with --dry-run)")
+			return usagef("give one of --dry-run, --check, --watch, --guard, --flush and --adopt-routes (which goes with --dry-run)")
 		}
 	}
 	switch {
 	case c.IsSet("interval") && o.mode != syncWatch:
-		err = usagef("--interval goes with --watch")
+		return usagef("--interval goes with --watch")
 	case o.interval < 50*time.Millisecond:
-		err = usagef("--interval %v: want 50ms or more", o.interval)
+		return usagef("--interval %v: want 50ms or more", o.interval)
+	case c.IsSet("ipv6-prefix") && (o.ipv6Prefix < neverban.Widest6 || o.ipv6Prefix > 128):
+		return usagef("--ipv6-prefix %d: want %d to 128", o.ipv6Prefix, neverban.Widest6)
 	}
-	return o, err
+	return nil
 }
 
 // enforcer returns what does the work, and a function to be called at the end.

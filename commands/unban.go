@@ -21,6 +21,7 @@ type unbanOptions struct {
 }
 
 func (p *process) unbanCommand() *cli.Command {
+	var o unbanOptions
 	return &cli.Command{
 		Name:      "unban",
 		Usage:     "lift the bans of prefixes, and of every prefix inside them",
@@ -32,15 +33,14 @@ from standard input, one a line.
 fail2ban's action calls it with --own, --at and --bantime at every natural expiry too; it then
 does nothing once the ban time is over, since the store knows the expiry.`,
 		Flags: append([]cli.Flag{
-			&cli.BoolFlag{Name: "own", Usage: "lift only this host's reports"},
-			&cli.StringFlag{Name: "source", Usage: "lift only the reports of `SERVER`"},
-			&cli.StringFlag{Name: "reason", Usage: "lift only the reports for the reason `NAME`"},
+			&cli.BoolFlag{Name: "own", Destination: &o.own, Usage: "lift only this host's reports"},
+			&cli.StringFlag{Name: "source", Destination: &o.source, Usage: "lift only the reports of `SERVER`"},
+			&cli.StringFlag{Name: "reason", Destination: &o.reason, Usage: "lift only the reports for the reason `NAME`"},
 			&cli.StringFlag{Name: "at", Usage: "with --own: `TIME` when the ban began"},
 			&cli.StringFlag{Name: "bantime", Usage: "with --own: `TIME` it was to last; nothing is done after that"},
 		}, globalFlags()...),
 		Action: func(c *cli.Context) error {
-			o, err := parseUnban(c)
-			if err != nil {
+			if err := o.parse(c); err != nil {
 				return err
 			}
 			if o.over(time.Now()) {
@@ -62,26 +62,21 @@ does nothing once the ban time is over, since the store knows the expiry.`,
 	}
 }
 
-func parseUnban(c *cli.Context) (o unbanOptions, err error) {
-	o = unbanOptions{
-		own:      c.Bool("own"),
-		source:   cleanName(c.String("source"), ""),
-		reason:   cleanName(c.String("reason"), ""),
-		prefixes: c.Args().Slice(),
-	}
+func (o *unbanOptions) parse(c *cli.Context) (err error) {
+	o.source, o.reason, o.prefixes = cleanName(o.source, ""), cleanName(o.reason, ""), c.Args().Slice()
 	switch {
 	case len(o.prefixes) == 0:
-		return o, noPrefix(c)
+		return noPrefix(c)
 	case o.own && c.IsSet("source"):
-		return o, usagef("--own lifts this host's reports, --source another's: give one of them")
+		return usagef("--own lifts this host's reports, --source another's: give one of them")
 	case c.IsSet("at") != c.IsSet("bantime"), c.IsSet("at") && !o.own:
-		return o, usagef("--at and --bantime belong together, and to --own; see %s --help", commandName(c))
+		return usagef("--at and --bantime belong together, and to --own; see %s --help", commandName(c))
 	case c.IsSet("at"):
 		if o.at, err = parseAt(c.String("at")); err == nil {
 			o.bantime, err = parseBantime(c.String("bantime"))
 		}
 	}
-	return o, err
+	return err
 }
 
 // over reports whether the ban time has ended by the local clock: then there is nothing to lift, and fail2ban, which
