@@ -316,6 +316,7 @@ var elsewhere = map[string]string{
 	"/etc/rc.update_urltables now forceupdate NAME": "pfSense",
 	"f2bc import-3cx":                 "TestImport3CX in commands",
 	"f2bc export --from FILE":         "testdata/export_from.txtar",
+	"f2bc config example":             "testdata/config_errors.txtar",
 	"f2bc sync-routes --accept-store": "testdata/sync_brakes.txtar",
 	"ip rule del pref 6686":           "TestPanicSwitch in routes",
 	"ip -6 rule del pref 6686":        "TestPanicSwitch in routes",

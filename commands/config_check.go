@@ -1,15 +1,20 @@
 package commands
 
 import (
+	_ "embed" // the example
 	"fmt"
+	"io"
 
 	"github.com/urfave/cli/v2"
 )
 
+//go:embed config_example.toml
+var configExample string
+
 func (p *process) configCommand() *cli.Command {
 	return &cli.Command{
 		Name:   "config",
-		Usage:  "check a configuration file",
+		Usage:  "check a configuration file, or print an example",
 		Action: p.noCommand,
 		Subcommands: []*cli.Command{{
 			Name:        "check",
@@ -21,6 +26,16 @@ func (p *process) configCommand() *cli.Command {
 					return usagef("want one file; see %s --help", commandName(c))
 				}
 				return p.checkConfig(c, c.Args().First())
+			},
+		}, {
+			Name:  "example",
+			Usage: "print a configuration file with all keys and their defaults",
+			Action: func(c *cli.Context) error {
+				if err := noArguments(c); err != nil {
+					return err
+				}
+				_, err := io.WriteString(p.out.stdout, configExample)
+				return err
 			},
 		}},
 	}

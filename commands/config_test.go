@@ -5,6 +5,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +111,41 @@ func TestSyslog(t *testing.T) {
 	daemon.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	if n, _, err := daemon.ReadFrom(buffer); err == nil {
 		t.Errorf("one line more: %q", buffer[:n])
+	}
+}
+
+// The example has every key once, with the default that the key has.
+func TestConfigExample(t *testing.T) {
+	for _, key := range knownKeys {
+		if n := strings.Count("\n"+configExample, "\n"+key+" = ") + strings.Count(configExample, "\n#"+key+" = "); n != 1 {
+			t.Errorf("%s stands there %d times", key, n)
+		}
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := place{stateHome: t.TempDir()}
+	var got [2]configFile
+	for i, text := range []string{configExample, strings.ReplaceAll(configExample, "\n#", "\n")} {
+		_, settings, _ := strings.Cut(text, "\n\n")
+		if i == 1 { // sentences stay comments
+			settings = regexp.MustCompile(`(?m)^( .*)$`).ReplaceAllString(settings, "#$1")
+		}
+		cfg, err := readConfig(writeFile(t, filepath.Join(t.TempDir(), "f2bc.toml"), settings))
+		if err == nil {
+			err = cfg.complete(at)
+		}
+		if err != nil {
+			t.Fatalf("%v\n%s", err, settings)
+		}
+		got[i] = cfg.configFile
+		set := cfg.routesSettings().WithDefaults()
+		got[i].Table, got[i].Pref, got[i].Protocol = set.Table, set.Pref, set.Protocol
+		got[i].Allow, got[i].AllowFiles = nil, nil
+	}
+	if !reflect.DeepEqual(got[0], got[1]) || got[0].Source != cleanName(host, "") {
+		t.Errorf("as printed %+v, with what is commented out %+v", got[0], got[1])
 	}
 }
 
