@@ -88,7 +88,7 @@ func TestLiftsRepeated(t *testing.T) {
 	for i := range 100_000 {
 		l.add(lift("203.0.113.0/24", "", "", Time(1+i*7919%100_000)))
 	}
-	if grown := heap() - before; grown > 1<<20 {
+	if grown := heap() - before; grown > 4<<20 { // 100,000 of them would be more
 		t.Errorf("100,000 times the same lift: %d bytes", grown)
 	}
 	if at := l.newest(netip.MustParsePrefix("203.0.113.6/32"), "web1", "sshd"); at != 100_000 {

@@ -20,17 +20,12 @@ type fakeServer struct {
 	allowed []store.Protected
 	away    error // every answer
 	hangs   bool  // every answer, until its caller gives up
-	rows    []fakeRow
+	rows    []store.Host
 }
 
 type fakeBan struct {
 	forced bool
 	ends   time.Time // zero: never
-}
-
-type fakeRow struct {
-	store.Host
-	at time.Time
 }
 
 func newServer(id string) *fakeServer {
@@ -53,6 +48,16 @@ func (s *fakeServer) ban(texts string) {
 			s.bans[p] = fakeBan{}
 		}
 	})
+}
+
+// written returns how often a host's row was written, and the last of them.
+func (s *fakeServer) written() (n int, last store.Host) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n = len(s.rows); n > 0 {
+		last = s.rows[n-1]
+	}
+	return n, last
 }
 
 // ask answers with what read reads.
@@ -137,7 +142,7 @@ func (st *fakeStore) Reported(ctx context.Context, ps []netip.Prefix) (map[netip
 }
 
 func (st *fakeStore) WriteHost(ctx context.Context, h store.Host) (string, error) {
-	return "203.0.113.250", st.s.ask(ctx, func() { st.s.rows = append(st.s.rows, fakeRow{h, time.Now()}) })
+	return "203.0.113.250", st.s.ask(ctx, func() { st.s.rows = append(st.s.rows, h) })
 }
 
 // fakeLive is what a watch knows of the list.
