@@ -170,7 +170,7 @@ func TestNoConnection(t *testing.T) {
 	honest := func(l net.Listener) *mysqldouble.Between { return mysqldouble.Stall(t, l, d.target, -1) }
 	run := func(args ...string) (int, string) {
 		cmd := f2bcProcess(t, args...)
-		cmd.Env = append(cmd.Env, "F2BC_TEST_PATIENCE=15s", "F2BC_SOURCE=web1", "F2BC_STATE_DIR="+s.h.Path("state"),
+		cmd.Env = append(cmd.Env, "F2BC_TEST_PATIENCE=5s", "F2BC_SOURCE=web1", "F2BC_STATE_DIR="+s.h.Path("state"),
 			"F2BC_PASSWORD="+doublePassword, fmt.Sprintf("F2BC_DSN=mysql://f2bc@%s/%s", d.target, d.name))
 		return exited(t, cmd)
 	}
@@ -196,7 +196,7 @@ func TestNoConnection(t *testing.T) {
 		if code != 1 || !says(want) || !says("all connections are taken") || readFile(t, file) != list {
 			t.Errorf("%s: export: %d, %s", what, code, stderr)
 		}
-		code, stderr, _, _ = s.sync(t, 15*time.Second, honest)
+		code, stderr, _, _ = s.sync(t, 5*time.Second, honest)
 		stay := slices.Equal(table(s.h), []string{syncedStays})
 		if code != 1 || !says("routes stay as they are: ") || !says(want) || !stay {
 			t.Errorf("%s: sync-routes: %d, %v, %s", what, code, table(s.h), stderr)
