@@ -216,6 +216,8 @@ func TestAddMapped(t *testing.T) {
 	if !set.Contains(netip.MustParsePrefix("::ffff:192.0.2.9/128")) {
 		t.Error("192.0.2.9 is missing by its IPv6 name")
 	}
+	set.Add(netip.MustParsePrefix("::ffff:0:0/96"))
+	checkSame(t, &set, []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")})
 }
 
 func TestInvalidPrefix(t *testing.T) {
