@@ -87,7 +87,7 @@ func (f *family) writeText(w io.Writer, head, tail string) error {
 				if !hasTurn {
 					hasTurn = <-turns[worker]
 				}
-				if failed == nil {
+				if failed == nil && len(b) > 0 {
 					_, failed = w.Write(b)
 				}
 				return b[:0]

@@ -10,9 +10,10 @@ import (
 // lineWriter notes what a Write must never be, and fails from the limit on.
 type lineWriter struct {
 	strings.Builder
-	broken bool // a call was no whole lines, empty, or came after an error
-	limit  int
-	failed bool
+	broken  bool // a call was no whole lines, empty, or came after an error
+	limit   int
+	failed  bool
+	largest int // bytes of a call
 }
 
 var errFull = errors.New("full")
@@ -21,6 +22,7 @@ func (w *lineWriter) Write(b []byte) (int, error) {
 	if len(b) == 0 || b[len(b)-1] != '\n' || w.failed {
 		w.broken = true
 	}
+	w.largest = max(w.largest, len(b))
 	if w.limit > 0 && w.Len()+len(b) > w.limit {
 		w.failed = true
 		return 0, errFull
@@ -74,6 +76,26 @@ func TestWriteTextLarge(t *testing.T) {
 		if !strings.HasPrefix(want.String(), w.String()) {
 			t.Errorf("limit %d: the text is not the beginning", limit)
 		}
+	}
+}
+
+// TestWriteTextFull has a piece's text fill the memory for it to the last byte
+// again and again: nothing more is kept, and nothing empty is written.
+func TestWriteTextFull(t *testing.T) {
+	var set Set
+	for i := range byte(64) {
+		for at := range byte(64) {
+			set.Add(netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 100, 100 + i, 100 + 2*at}), 32))
+		}
+	}
+	const hosts, line = 64 * 64, flushAt >> 10 // 1024 lines fill it
+	tail := strings.Repeat(" ", line-len("100.100.100.100\n")) + "\n"
+	var w lineWriter
+	if err := set.WriteText(&w, "", tail); err != nil || w.broken {
+		t.Errorf("broken %v, error %v", w.broken, err)
+	}
+	if w.Len() != hosts*line || w.largest != flushAt {
+		t.Errorf("%d bytes, at most %d at once", w.Len(), w.largest)
 	}
 }
 
