@@ -86,7 +86,7 @@ func (t *trie) trim(c costs, left []int32, most, price float64) (costs, choice) 
 	return costs{c.least + from, c.extra[from:to]}, choice{c.least + from, left[from:to]}
 }
 
-// collect puts the best at most k prefixes for c into f.
+// collect puts the best k prefixes for c into f; the table of c has such a k.
 func (t *trie) collect(c child, k int, f *family) {
 	if c < 0 {
 		if len(t.blocks) > 0 {
@@ -95,7 +95,6 @@ func (t *trie) collect(c child, k int, f *family) {
 		return
 	}
 	n, ch := t.nodes[c], t.choice[c]
-	k = min(k, ch.least+len(ch.left)-1)
 	left := int(ch.left[k-ch.least])
 	if left == 0 {
 		f.add(n.span())
