@@ -220,11 +220,14 @@ func TestAddMapped(t *testing.T) {
 	checkSame(t, &set, []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")})
 }
 
+// TestInvalidPrefix: what is no prefix, and no length of one, is a panic.
 func TestInvalidPrefix(t *testing.T) {
 	for name, f := range map[string]func(*Set){
 		"Add":          func(s *Set) { s.Add(netip.Prefix{}) },
 		"RemovePrefix": func(s *Set) { s.RemovePrefix(netip.Prefix{}) },
 		"Contains":     func(s *Set) { s.Contains(netip.Prefix{}) },
+		"Widen6(-1)":   func(s *Set) { s.Widen6(-1) },
+		"Widen6(129)":  func(s *Set) { s.Widen6(129) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
