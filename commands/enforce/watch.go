@@ -31,12 +31,12 @@ type reply struct {
 func (e *Enforcer) Watch(ctx context.Context, report func(error)) error {
 	e.memory, e.memoryErr = readMemory(e.State)
 	e.watching = true
-	ctx, stop := context.WithCancel(ctx)
+	asking, stop := context.WithCancel(context.WithoutCancel(ctx)) // the last step may still ask the store to confirm
 	a := &asker{e: e, replies: make(chan reply)}
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	running.Go(func() { a.run(ctx) })
+	running.Go(func() { a.run(asking) })
 	f := follower{e: e, asker: a, report: report}
 	return f.run(ctx)
 }

@@ -1,0 +1,65 @@
+package enforce
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"f2bc/routes"
+	"f2bc/store"
+)
+
+// slowKernel takes its time for a change.
+type slowKernel struct{ *fakeKernel }
+
+func (k slowKernel) Apply(ctx context.Context, p routes.Plan) (routes.Result, error) {
+	time.Sleep(2 * time.Second)
+	return k.fakeKernel.Apply(ctx, p)
+}
+
+// closable is a connection that is asked nothing more once it is closed.
+type closable struct {
+	Store
+	closed atomic.Bool
+}
+
+func (s *closable) Close() error {
+	s.closed.Store(true)
+	return s.Store.Close()
+}
+
+func (s *closable) Now(ctx context.Context) (store.Time, error) {
+	if s.closed.Load() {
+		return 0, net.ErrClosed
+	}
+	return s.Store.Now(ctx)
+}
+
+// A signal that comes in the middle of an addition takes nothing back: the store is open until it was asked to confirm.
+func TestSignalInAStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		h.Kernel = slowKernel{h.kernel}
+		h.Open = func(ctx context.Context) (Store, error) {
+			st, err := h.server.connect(ctx)
+			return &closable{Store: st}, err
+		}
+		h.server.ban("1 2")
+		ctx, cancel := context.WithCancel(t.Context())
+		var outcomes []error
+		ended := make(chan error)
+		go func() { ended <- h.Watch(ctx, func(err error) { outcomes = append(outcomes, err) }) }()
+		time.Sleep(time.Second)
+		cancel()
+		if err := <-ended; err != nil || errors.Join(outcomes...) != nil || len(outcomes) != 1 {
+			t.Errorf("ended with %v after %v", err, outcomes)
+		}
+		if got := h.kernel.ours(); got != "1 2" {
+			t.Errorf("routes %q", got)
+		}
+	})
+}
