@@ -44,7 +44,7 @@ func (a *asker) run(ctx context.Context) {
 func (a *asker) fail(ctx context.Context, away error, expire func() (d desired, ended bool)) {
 	a.failures++
 	a.send(ctx, reply{away: away})
-	wait := min(a.e.Interval<<min(a.failures-1, 16), longestBackoff)
+	wait := min(a.e.Interval<<min(a.failures-1, 16), longestBackoff/3*2) // spread by a half it is still not longer
 	for end := time.Now().Add(wait/2 + rand.N(wait)); ctx.Err() == nil && time.Now().Before(end); {
 		a.sleep(ctx, min(a.e.Interval, time.Until(end)))
 		if d, ended := expire(); ended {

@@ -63,3 +63,29 @@ func TestSignalInAStep(t *testing.T) {
 		}
 	})
 }
+
+// The waits between two tries grow, and none is longer than longestBackoff, however far they are spread.
+func TestBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		var tries []time.Time
+		h.Open = func(context.Context) (Store, error) {
+			tries = append(tries, time.Now())
+			return nil, errAway
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := h.Watch(ctx, func(error) {}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range len(tries) - 1 {
+			wait := tries[i+1].Sub(tries[i])
+			if wait > longestBackoff || i < 4 && wait < h.Interval<<i/2 {
+				t.Errorf("wait %d is %v", i, wait)
+			}
+			if i >= 5 && wait < 10*time.Second {
+				t.Errorf("wait %d is only %v", i, wait)
+			}
+		}
+	})
+}
