@@ -108,6 +108,9 @@ func (a *asker) ask(ctx context.Context, st Store) error {
 				err = compute()
 			}
 			if err == nil {
+				if a.failures > 0 {
+					a.row.Store(nil) // what was true without the store is no news for it
+				}
 				a.failures = 0
 				a.send(ctx, reply{desired: last})
 			}

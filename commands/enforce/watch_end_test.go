@@ -89,3 +89,25 @@ func TestBackoff(t *testing.T) {
 		}
 	})
 }
+
+// The first row that is written after an outage says how the host works.
+func TestRowAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		h.server.ban("1")
+		h.server.away = errAway
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- h.Watch(ctx, func(error) {}) }()
+		time.Sleep(time.Minute)
+		h.server.change(func(s *fakeServer) { s.away = nil })
+		time.Sleep(2 * time.Minute)
+		cancel()
+		<-ended
+		for _, row := range h.server.rows {
+			if row.Mode != "enforce" {
+				t.Errorf("row %+v", row)
+			}
+		}
+	})
+}
