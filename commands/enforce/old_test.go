@@ -28,7 +28,8 @@ func TestOld(t *testing.T) {
 		t.Errorf("%v, %v, left %s", old, err, left())
 	}
 	h.want(t, "a run", h.run(t), "", "1 2")
-	if text := h.said.String(); left() != "1 2 3" || !strings.Contains(text, "2 blackhole routes of the old scripts in the main") {
+	const note = "2 blackhole routes of the old scripts in the main"
+	if text := h.said.String(); left() != "1 2 3" || !strings.Contains(text, note) {
 		t.Errorf("left %s, said %q", left(), text)
 	}
 
@@ -48,7 +49,8 @@ func TestOld(t *testing.T) {
 	h.want(t, "whole", h.run(t), "", "1 2")
 	h.kernel.refuses = map[netip.Prefix]error{prefixes("2")[0]: errors.New("no memory")}
 	err = h.again(h.State).DeleteOld(t.Context())
-	h.want(t, "one refused", err, "1 route of the old scripts not deleted: delete blackhole 203.0.113.4/32: no memory", "1 2")
+	h.want(t, "one refused", err, "1 route of the old scripts not deleted: delete blackhole 203.0.113.4/32: no memory",
+		"1 2")
 	h.kernel.refuses = nil
 	h.want(t, "rest", h.again(h.State).DeleteOld(t.Context()), "", "1 2")
 	if left() != "3" {

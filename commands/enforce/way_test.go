@@ -28,8 +28,8 @@ func fakeSSH(t *testing.T, answers map[string]string) {
 	t.Setenv("PATH", dir)
 }
 
-// The hosts of the database stay reachable, and where ssh goes to them the hub and its jump hosts, but no name that the hub
-// would resolve, no loopback address, and nothing that is no host.
+// The hosts of the database stay reachable, and where ssh goes to them the hub and its jump hosts, but no name that the
+// hub would resolve, no loopback address, and nothing that is no host.
 func TestWay(t *testing.T) {
 	fakeSSH(t, map[string]string{
 		"hub":                    `user f2bc\nhostname 192.0.2.1\nproxyjump jump:2222,other\n`,
@@ -43,7 +43,8 @@ func TestWay(t *testing.T) {
 	})
 	for _, c := range []struct{ ssh, hosts, want string }{
 		{"", "db.example:3306 192.0.2.9:3306 127.0.0.1:3306 [2001:db8::9]:3306 noport",
-			"198.51.100.1/32 database host db.example, 192.0.2.9/32 database host 192.0.2.9, 2001:db8::9/128 database host 2001:db8::9"},
+			"198.51.100.1/32 database host db.example, 192.0.2.9/32 database host 192.0.2.9, " +
+				"2001:db8::9/128 database host 2001:db8::9"},
 		{"hub", "db.example:3306 192.0.2.9:3306", "192.0.2.1/32 ssh hub hub, 192.0.2.2/32 ssh hub hub, " +
 			"198.51.100.2/32 ssh hub hub, 192.0.2.9/32 database host 192.0.2.9"},
 		{"six", "", "2001:db8::1/128 ssh hub six"},
@@ -55,7 +56,9 @@ func TestWay(t *testing.T) {
 		{"f2bc@not an entry.here", "", ""},
 		{"f2bc@unknown.example", "", ""},
 	} {
-		names := map[string]string{"db.example": "198.51.100.1", "last.example": "198.51.100.2", "real.example": "198.51.100.3"}
+		names := map[string]string{
+			"db.example": "198.51.100.1", "last.example": "198.51.100.2", "real.example": "198.51.100.3",
+		}
 		w := Way{Hosts: strings.Fields(c.hosts), SSH: c.ssh, Env: os.Environ(), Names: neverban.Resolver{
 			State: state.Dir(t.TempDir()), Say: func(string, ...any) {},
 			Lookup: func(_ context.Context, host string) ([]netip.Addr, error) {

@@ -57,7 +57,9 @@ func TestNeedsForce(t *testing.T) {
 
 // Of many bans that are too wide 20 are named and the others counted.
 func TestManySkipped(t *testing.T) {
-	for n, more := range map[int]string{20: "", 21: "1 more bans are skipped: too wide", 23: "3 more bans are skipped: too wide"} {
+	for n, more := range map[int]string{
+		20: "", 21: "1 more bans are skipped: too wide", 23: "3 more bans are skipped: too wide",
+	} {
 		var bans Bans
 		for i := range n {
 			bans.Add(netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, byte(2 * i), 0}), 23), false)
@@ -98,7 +100,8 @@ func TestAvoid(t *testing.T) {
 	var want aggregate.Set
 	want.Add(netip.MustParsePrefix("10.1.0.0/16"))
 	for text, avoided := range map[string][2]bool{ // by default, with allow_private
-		"203.0.113.1/32": {true, true}, "10.2.0.0/16": {true, false}, "10.1.0.0/16": {false, false}, "198.51.100.0/24": {false, false},
+		"203.0.113.1/32": {true, true}, "10.2.0.0/16": {true, false},
+		"10.1.0.0/16": {false, false}, "198.51.100.0/24": {false, false},
 	} {
 		for i, private := range []bool{false, true} {
 			list.Private = private

@@ -13,8 +13,8 @@ import (
 	"f2bc/store/state"
 )
 
-// The list is the configuration's entries, those of its files in their order, and the store's; a host name stands as its
-// addresses, and each entry says where it is from. The first place that names a prefix is the one that is told.
+// The list is the configuration's entries, those of its files in their order, and the store's; a host name stands as
+// its addresses, and each entry says where it is from. The first place that names a prefix is the one that is told.
 func TestSourceList(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "b.txt"), "192.0.2.2\n")
@@ -25,7 +25,8 @@ func TestSourceList(t *testing.T) {
 	}
 	var said strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&said, format+"\n", args...) }
-	s := Source{Entries: own, Files: []string{filepath.Join(dir, "*.txt"), filepath.Join(dir, "none*")}, Private: true, Say: say}
+	files := []string{filepath.Join(dir, "*.txt"), filepath.Join(dir, "none*")}
+	s := Source{Entries: own, Files: files, Private: true, Say: say}
 	s.Names = Resolver{State: state.Dir(filepath.Join(dir, "state")), Say: say,
 		Lookup: func(context.Context, string) ([]netip.Addr, error) {
 			return []netip.Addr{netip.MustParseAddr("2001:db8::7"), netip.MustParseAddr("203.0.113.7")}, nil
@@ -44,7 +45,8 @@ func TestSourceList(t *testing.T) {
 	if text := strings.Join(got, "\n"); text != want {
 		t.Errorf("list\n%s\nwant\n%s", text, want)
 	}
-	if text := said.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, `"not an entry" of the store is ignored`) {
+	const ignored = `"not an entry" of the store is ignored`
+	if text := said.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, ignored) {
 		t.Errorf("said %q", text)
 	}
 }
@@ -96,8 +98,8 @@ func TestBeside(t *testing.T) {
 	}
 }
 
-// Without a Lookup names are resolved as this machine does; an answer that cannot be kept is used all the same, and a name
-// that is not asked for any more keeps its last one.
+// Without a Lookup names are resolved as this machine does; an answer that cannot be kept is used all the same, and a
+// name that is not asked for any more keeps its last one.
 func TestResolveHere(t *testing.T) {
 	var said strings.Builder
 	dir := t.TempDir()
