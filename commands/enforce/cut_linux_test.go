@@ -1,0 +1,78 @@
+package enforce
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"f2bc/routes"
+)
+
+// ownAddress returns an address of this machine that is not loopback's.
+func ownAddress(t *testing.T) netip.Addr {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && p.Addr().IsGlobalUnicast() {
+			return p.Addr()
+		}
+	}
+	t.Skip("this machine has loopback only: connect it to a network")
+	return netip.Addr{}
+}
+
+// The connections that routes would cut are named, 20 of them at most: here those of this machine to itself, both ends.
+func TestCutIsNamed(t *testing.T) {
+	addr := ownAddress(t)
+	listener, err := net.Listen("tcp", netip.AddrPortFrom(addr, 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	h := newHost(t)
+	if h.warnAboutCut(t.Context(), prefixes("1")); h.said.Len() != 0 {
+		t.Errorf("said %q of an address that nobody talks to", h.said.String())
+	}
+	for range maxNamed {
+		out, err := net.Dial("tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Close()
+		in, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+	}
+	h.warnAboutCut(t.Context(), prefixes(addr.String()))
+	var cut, all, more int
+	said := h.said.String()
+	if _, err := fmt.Sscanf(said, "would cut %d of %d established connections: ", &cut, &all); err != nil {
+		t.Fatalf("said %q: %v", said, err)
+	}
+	names := strings.Split(strings.TrimSuffix(said, "\n"), ", ")
+	fmt.Sscanf(names[len(names)-1], "and %d more", &more)
+	if cut < 2*maxNamed || all < cut || len(names) != maxNamed+1 || more != cut-maxNamed {
+		t.Errorf("said %q", said)
+	}
+}
+
+// A host on which UDP of banned addresses gets in is told, unless it only observes.
+func TestUDPIsNamed(t *testing.T) {
+	filtered, err := routes.InputFiltered(t.Context())
+	for _, observe := range []bool{false, true} {
+		h := newHost(t)
+		h.Observe = observe
+		h.warnAboutUDP(t.Context())
+		said := h.said.String()
+		if strings.Contains(said, "it is not known whether UDP") != (err != nil) ||
+			strings.Contains(said, "stops the answers only") != (err == nil && !filtered && !observe) {
+			t.Errorf("observe %v, filtered %v, %v: said %q", observe, filtered, err, said)
+		}
+	}
+}
