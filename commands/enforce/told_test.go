@@ -143,7 +143,11 @@ func TestCheckSample(t *testing.T) {
 			t.Errorf("%v stands for part %d", addr, i)
 		}
 	}
-	for _, d := range []Drift{{Missing: 1}, {Extra: 1}, {RulesMissing: 1}, {Through: []netip.Addr{{}}}} {
+	through := []netip.Addr{{}}
+	for _, d := range []Drift{
+		{Missing: 1}, {Extra: 1}, {RulesMissing: 1}, {Through: through},
+		{Missing: 1, Extra: 1}, {Extra: 1, RulesMissing: 1}, {RulesMissing: 1, Through: through},
+	} {
 		if d.None() || !(Drift{InPlace: 3, Asked: 3, Foreign: 1}).None() {
 			t.Errorf("%+v is no drift", d)
 		}

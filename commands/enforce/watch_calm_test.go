@@ -88,22 +88,22 @@ func (w *watching) after(d time.Duration) (steps int, err error) {
 	return steps, err
 }
 
-// Where nothing happens there is one look at everything a minute, and what waits is delivered then; the row and the time of
-// the last list are as old as that at most.
+// Where nothing happens there is one look at everything a minute, and what waits is delivered then; the row and the
+// time of the last list are as old as that at most.
 func TestCalmWatch(t *testing.T) {
 	watchCalmly(t, func(w *watching) {
 		start := time.Now()
-		steps, err := w.after(10*time.Minute + 30*time.Second)
-		if err != nil || steps != 21 { // the first, and then two a minute: the store's, the kernel's
+		steps, err := w.after(31*time.Minute + 30*time.Second)
+		if err != nil || steps != 63 { // the first, and then two a minute: the store's, the kernel's
 			t.Errorf("%d steps, %v", steps, err)
 		}
-		if g, d, o := w.guarded.Load(), w.delivered.Load(), w.opened.Load(); g != 11 || d != 11 || o != 1 {
+		if g, d, o := w.guarded.Load(), w.delivered.Load(), w.opened.Load(); g != 32 || d != 32 || o != 1 {
 			t.Errorf("%d looks at the guard, %d deliveries, %d connections", g, d, o)
 		}
-		if rows, _ := w.server.written(); rows != 11 {
+		if rows, _ := w.server.written(); rows != 32 {
 			t.Errorf("%d rows", rows)
 		}
-		if _, at, err := readLast(w.State); err != nil || at.Sub(start) != 10*time.Minute {
+		if _, at, err := readLast(w.State); err != nil || at.Sub(start) != 31*time.Minute {
 			t.Errorf("the last list is of %v, %v", at, err)
 		}
 	})
@@ -128,6 +128,19 @@ func TestWatchSeesEachChange(t *testing.T) {
 		w.server.mu.Unlock()
 		if _, err := w.after(2 * time.Second); err != nil || w.kernel.ours() != "1 2 3" {
 			t.Errorf("its end: %v, %q", err, w.kernel.ours())
+		}
+	})
+}
+
+// Where the list changes at every look the host's row is written all the same, once a minute.
+func TestBusyWatch(t *testing.T) {
+	watchCalmly(t, func(w *watching) {
+		for i := range 180 {
+			w.server.ban([]string{"1 2", "1 3"}[i%2])
+			w.after(time.Second)
+		}
+		if rows, _ := w.server.written(); rows != 3 {
+			t.Errorf("%d rows in three minutes", rows)
 		}
 	})
 }

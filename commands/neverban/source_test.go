@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"f2bc/store/state"
 )
@@ -123,6 +125,22 @@ func TestResolveHere(t *testing.T) {
 	if got := r.Resolve(t.Context(), []Entry{{Prefix: netip.MustParsePrefix("192.0.2.1/32")}}); got != nil {
 		t.Errorf("%v without a name", got)
 	}
+}
+
+// All names together are given two seconds: fail2ban waits.
+func TestResolveInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := Resolver{State: state.Dir(t.TempDir()), Say: func(string, ...any) {},
+			Lookup: func(ctx context.Context, _ string) ([]netip.Addr, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}}
+		start := time.Now()
+		r.Resolve(t.Context(), []Entry{{Host: "a.example"}, {Host: "b.example"}})
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
 }
 
 func write(t *testing.T, path, text string) {
