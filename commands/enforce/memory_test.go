@@ -62,6 +62,9 @@ func TestLastListIsKept(t *testing.T) {
 				time.Sleep(time.Hour)
 				h.want(t, list, h.run(t), "", list)
 				last, at, err := readLast(h.State)
+				if same, err := isLast(h.State, last); !same || err != nil {
+					t.Errorf("step %d: not the last list, %v", i, err)
+				}
 				if err != nil || texts(last.Prefixes()) != list || time.Since(at) > time.Second {
 					t.Errorf("step %d: %q of %v, %v", i, texts(last.Prefixes()), at, err)
 				}

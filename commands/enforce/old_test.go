@@ -23,6 +23,10 @@ func TestOld(t *testing.T) {
 		}
 		return texts(ps)
 	}
+	empty := newHost(t)
+	if empty.want(t, "none", empty.run(t), "", ""); strings.Contains(empty.said.String(), "of the old scripts") {
+		t.Errorf("said %q", empty.said.String())
+	}
 	old, err := h.Old(t.Context())
 	if err != nil || len(old) != 2 || left() != "1 2 3" || len(h.kernel.applied) != 0 {
 		t.Errorf("%v, %v, left %s", old, err, left())

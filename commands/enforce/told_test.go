@@ -74,6 +74,16 @@ func TestRow(t *testing.T) {
 	}
 }
 
+// What was made beside a refused change counts additions and deletions.
+func TestRefusedAmongOthers(t *testing.T) {
+	h := newHost(t)
+	h.server.ban("1 2")
+	h.want(t, "before", h.run(t), "", "1 2")
+	h.server.ban("3 4 5")
+	h.kernel.refuses = map[netip.Prefix]error{prefixes("4")[0]: errors.New("no memory")}
+	h.want(t, "refused", h.run(t), "1 change failed, 4 were made", "3 5")
+}
+
 // Of many refused changes the first is the error and the next 19 are named; one that is not permitted says all.
 func TestManyRefused(t *testing.T) {
 	h := newHost(t)

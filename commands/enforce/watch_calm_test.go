@@ -43,8 +43,8 @@ type watching struct {
 	outcomes                   []error // since they were last looked at
 }
 
-// watchCalmly runs a host of a store with two bans for a while, and then test.
-func watchCalmly(t *testing.T, test func(w *watching)) {
+// watchCalmly runs test while a host of a store with two bans watches, prepared by all of prepare.
+func watchCalmly(t *testing.T, test func(w *watching), prepare ...func(w *watching)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &watching{fakeHost: newHost(t)}
 		w.server.ban("1 2")
@@ -60,6 +60,9 @@ func watchCalmly(t *testing.T, test func(w *watching)) {
 				return nil, err
 			}
 			return counted{st, &w.delivered, &w.upgraded}, nil
+		}
+		for _, f := range prepare {
+			f(w)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
