@@ -1,6 +1,7 @@
 package enforce
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 
 	"f2bc/commands/neverban"
 	"f2bc/routes"
+	"f2bc/store"
 )
 
 // A list may cover exactly as much as max_coverage says, and IPv6 counts for nothing.
@@ -106,4 +108,38 @@ func TestPauseOfADeafKernel(t *testing.T) {
 		time.Sleep(time.Hour)
 		h.want(t, "until resume", h.run(t), "", "-1")
 	})
+}
+
+// lateStore answers late when it is asked to confirm.
+type lateStore struct {
+	Store
+	late time.Duration
+}
+
+func (s lateStore) Now(ctx context.Context) (store.Time, error) {
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-time.After(s.late):
+		return s.Store.Now(ctx)
+	}
+}
+
+// A store has five seconds to confirm additions.
+func TestConfirmInTime(t *testing.T) {
+	for late, want := range map[time.Duration]string{4999 * time.Millisecond: "1", 5001 * time.Millisecond: "-"} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHost(t)
+			h.server.ban("1")
+			h.Open = func(ctx context.Context) (Store, error) {
+				st, err := h.server.connect(ctx)
+				return lateStore{st, late}, err
+			}
+			start := time.Now()
+			err := h.Once(t.Context())
+			if got := h.kernel.ours(); got != want || (err == nil) != (want == "1") || time.Since(start) > 5*time.Second {
+				t.Errorf("%v: %q, %v", late, got, err)
+			}
+		})
+	}
 }

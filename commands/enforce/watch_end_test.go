@@ -111,3 +111,34 @@ func TestRowAfterAnOutage(t *testing.T) {
 		}
 	})
 }
+
+// A watch that begins without the store, as after a reboot, brings the last list back at once, and again where it is
+// gone; one that has no answer yet changes nothing.
+func TestWatchAfterAReboot(t *testing.T) {
+	for _, hangs := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHost(t)
+			h.server.ban("1 2")
+			h.want(t, "before", h.run(t), "", "1 2")
+			h.kernel.state = routes.State{}
+			h.server.away, h.server.hangs = errAway, hangs
+			e := h.again(h.State)
+			ctx, cancel := context.WithCancel(t.Context())
+			steps := 0
+			ended := make(chan error)
+			go func() { ended <- e.Watch(ctx, func(error) { steps++ }) }()
+			for range 2 {
+				time.Sleep(61 * time.Second)
+				synctest.Wait()
+				if got := h.kernel.ours(); got != map[bool]string{false: "1 2", true: "-"}[hangs] {
+					t.Errorf("hangs %v: routes %q", hangs, got)
+				}
+				h.kernel.meddle(func(s *routes.State) { *s = routes.State{} })
+			}
+			cancel()
+			if err := <-ended; err != nil || hangs != (steps == 0) {
+				t.Errorf("hangs %v: %v after %d steps", hangs, err, steps)
+			}
+		})
+	}
+}
