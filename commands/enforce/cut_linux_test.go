@@ -8,26 +8,17 @@ import (
 	"testing"
 
 	"f2bc/routes"
+	"f2bc/routes/netnstest"
 )
 
-// ownAddress returns an address of this machine that is not loopback's.
-func ownAddress(t *testing.T) netip.Addr {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && p.Addr().IsGlobalUnicast() {
-			return p.Addr()
-		}
-	}
-	t.Skip("this machine has loopback only: connect it to a network")
-	return netip.Addr{}
+// The connections that routes would cut are named, 20 of them at most: here those of a host to itself, both ends.
+func TestCutIsNamed(t *testing.T) {
+	ns := netnstest.New(t)
+	ns.Run("ip", "addr", "add", "192.0.2.1/32", "dev", "lo") // connections of loopback addresses do not count
+	ns.Do(func() { cutIsNamed(t, netip.MustParseAddr("192.0.2.1")) })
 }
 
-// The connections that routes would cut are named, 20 of them at most: here those of this machine to itself, both ends.
-func TestCutIsNamed(t *testing.T) {
-	addr := ownAddress(t)
+func cutIsNamed(t *testing.T, addr netip.Addr) {
 	listener, err := net.Listen("tcp", netip.AddrPortFrom(addr, 0).String())
 	if err != nil {
 		t.Fatal(err)
