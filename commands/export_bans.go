@@ -47,10 +47,8 @@ func enforced(ban netip.Prefix, list *aggregate.Set) []netip.Prefix {
 	case list.Contains(ban):
 		return []netip.Prefix{ban}
 	}
-	var out, in aggregate.Set
-	out.Add(ban)
-	out.Remove(list)
+	var in aggregate.Set
 	in.Add(ban)
-	in.Remove(&out)
+	in.Keep(list)
 	return in.Prefixes()
 }

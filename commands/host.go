@@ -52,24 +52,23 @@ may do that; otherwise the statement is printed. f2bc host add takes it back.`,
 
 // eachHost is the action of a command that does something with hosts that are named.
 func (p *process) eachHost(do func(context.Context, *store.Store, string) error) cli.ActionFunc {
-	return func(c *cli.Context) error {
-		return p.stored(func(c *cli.Context) error {
-			if !c.Args().Present() {
-				return usagef("no host named; see %s --help", commandName(c))
+	var names []string
+	return p.stored(func(c *cli.Context) error {
+		if names = c.Args().Slice(); len(names) == 0 {
+			return usagef("no host named; see %s --help", commandName(c))
+		}
+		return nil
+	}, func(ctx context.Context, _ *config, st *store.Store) error {
+		for _, name := range names {
+			if name != cleanName(name, "") {
+				return usagef("%q is no host's name", name)
 			}
-			return nil
-		}, func(ctx context.Context, _ *config, st *store.Store) error {
-			for _, name := range c.Args().Slice() {
-				if name != cleanName(name, "") {
-					return usagef("%q is no host's name", name)
-				}
-				if err := do(ctx, st, name); err != nil {
-					return err
-				}
+			if err := do(ctx, st, name); err != nil {
+				return err
 			}
-			return nil
-		})(c)
-	}
+		}
+		return nil
+	})
 }
 
 func (p *process) hostAdd(ctx context.Context, st *store.Store, name string) error {

@@ -14,9 +14,6 @@ import (
 
 // What unban says of the list, before a lift is written and after it.
 
-// maxNamed bounds how many of many are named in one run.
-const maxNamed = 20
-
 // count returns how many bans a lift of one source or reason is about, in one look through the list.
 func (u *unbanner) count(ctx context.Context, inputs []input) (int, error) {
 	if u.o.source == "" && u.o.reason == "" {
@@ -84,7 +81,7 @@ func (u *unbanner) readBack(ctx context.Context) error {
 			}
 		}
 	}
-	if more := u.others - maxNamed; more > 0 {
+	if more := u.others - human.MaxNamed; more > 0 {
 		u.p.out.say("%s, which were not to be lifted", human.Count(more, "more ban stays", "more bans stay"))
 	}
 	return nil
@@ -100,7 +97,7 @@ func (u *unbanner) nameBanned(prefix netip.Prefix, r store.Report) {
 	case r.Prefix.Bits() < prefix.Bits():
 		u.p.out.say("%s is still covered by the ban of %s by %s; to lift that too: f2bc unban %s", aggregate.Text(prefix), r.Prefix, by, r.Prefix)
 	default:
-		if u.others++; u.others <= maxNamed {
+		if u.others++; u.others <= human.MaxNamed {
 			u.p.out.say("%s is still banned by %s, which was not to be lifted", aggregate.Text(r.Prefix), by)
 		}
 	}

@@ -93,15 +93,15 @@ func (e *Enforcer) warnAboutCut(ctx context.Context, want []netip.Prefix) {
 		return
 	}
 	var names []string
-	for _, c := range cut[:min(len(cut), maxNamed)] {
+	for _, c := range cut[:min(len(cut), human.MaxNamed)] {
 		if c.Inbound {
 			names = append(names, fmt.Sprintf("%s to port %d here", c.Remote.Addr(), c.Local.Port()))
 		} else {
 			names = append(names, c.Remote.String())
 		}
 	}
-	if len(cut) > maxNamed {
-		names = append(names, fmt.Sprintf("and %d more", len(cut)-maxNamed))
+	if len(cut) > human.MaxNamed {
+		names = append(names, fmt.Sprintf("and %d more", len(cut)-human.MaxNamed))
 	}
 	e.Say("would cut %d of %s: %s", len(cut), human.Count(len(conns), "established connection", "established connections"),
 		strings.Join(names, ", "))

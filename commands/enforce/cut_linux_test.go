@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"f2bc/commands/human"
 	"f2bc/routes"
 	"f2bc/routes/netnstest"
 )
@@ -28,7 +29,7 @@ func cutIsNamed(t *testing.T, addr netip.Addr) {
 	if h.warnAboutCut(t.Context(), prefixes("1")); h.said.Len() != 0 {
 		t.Errorf("said %q of an address that nobody talks to", h.said.String())
 	}
-	for _, connections := range []int{maxNamed / 2, maxNamed / 2} {
+	for _, connections := range []int{human.MaxNamed / 2, human.MaxNamed / 2} {
 		connect(t, listener, connections)
 		h.said.Reset()
 		h.warnAboutCut(t.Context(), prefixes(addr.String()))
@@ -41,7 +42,7 @@ func cutIsNamed(t *testing.T, addr netip.Addr) {
 		if n, _ := fmt.Sscanf(names[len(names)-1], "and %d more", &more); n == 1 {
 			names = names[:len(names)-1]
 		}
-		if n := len(names); cut < 2*connections || all < cut || n != maxNamed || more != cut-n ||
+		if n := len(names); cut < 2*connections || all < cut || n != human.MaxNamed || more != cut-n ||
 			strings.Contains(said, "and 0") {
 			t.Errorf("said %q", said)
 		}

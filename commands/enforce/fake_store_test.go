@@ -2,7 +2,6 @@ package enforce
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"sync"
 	"time"
@@ -168,7 +167,7 @@ func (l *fakeLive) Refresh(ctx context.Context) (changed bool, err error) {
 	if err == nil && replaced {
 		err = store.ErrReplaced
 	}
-	return l.Expire() || changed, errors.Join(err)
+	return l.Expire() || changed, err
 }
 
 func (l *fakeLive) Expire() (ended bool) {

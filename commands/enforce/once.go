@@ -22,9 +22,6 @@ const (
 	confirmTime = 5 * time.Second
 )
 
-// maxNamed bounds how many of many are named in one run.
-const maxNamed = 20
-
 // Once is a single run. Without the store nothing changes, but where the routes are gone the last list comes back.
 func (e *Enforcer) Once(ctx context.Context) error {
 	return e.once(ctx, e.withoutStore, func(d desired, err error) error {
@@ -198,7 +195,7 @@ func (e *Enforcer) apply(ctx context.Context, state routes.State, plan routes.Pl
 	if errors.Is(first, fs.ErrPermission) {
 		return first
 	}
-	for _, failure := range result.Failed[1:min(len(result.Failed), maxNamed)] {
+	for _, failure := range result.Failed[1:min(len(result.Failed), human.MaxNamed)] {
 		e.Say("%v", failure)
 	}
 	return fmt.Errorf("%s failed, %d were made: %w", human.Count(len(result.Failed), "change", "changes"),

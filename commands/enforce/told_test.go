@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"f2bc/commands/human"
 	"f2bc/routes"
 	"f2bc/store"
 )
@@ -99,7 +100,7 @@ func TestManyRefused(t *testing.T) {
 	}
 	refuse(25, errors.New("no memory"))
 	h.want(t, "refused", h.run(t), "25 changes failed, 0 were made: add blackhole 203.0.113.2/32: no memory", "")
-	if n := strings.Count(h.said.String(), "add blackhole"); n != maxNamed-1 {
+	if n := strings.Count(h.said.String(), "add blackhole"); n != human.MaxNamed-1 {
 		t.Errorf("%d named", n)
 	}
 	refuse(2, fs.ErrPermission)

@@ -14,6 +14,9 @@ func Count[N int | int64](n N, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
+// MaxNamed bounds how many of many are named in one run.
+const MaxNamed = 20
+
 // Time is a moment, to the second, in UTC.
 func Time(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 

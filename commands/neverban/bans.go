@@ -6,10 +6,8 @@ import (
 	"slices"
 
 	"f2bc/aggregate"
+	"f2bc/commands/human"
 )
-
-// maxNamed bounds how many skipped bans are named.
-const maxNamed = 20
 
 // Bans collects what is banned. Everything is added first and then removed (Carve), so that an allow inside a banned
 // prefix comes out exactly and the rest stays. The zero value is empty.
@@ -87,7 +85,7 @@ func (b *Bans) nameSkipped(say Say) {
 		if b.wide[ban] {
 			continue
 		}
-		if named++; named > maxNamed {
+		if named++; named > human.MaxNamed {
 			continue
 		}
 		if r := b.skipped[ban]; r.Rule == Unforced {
@@ -96,7 +94,7 @@ func (b *Bans) nameSkipped(say Say) {
 			say("ban of %s is skipped: wider than /%d, which is never banned", ban, r.By.Prefix.Bits())
 		}
 	}
-	if named > maxNamed {
-		say("%d more bans are skipped: too wide", named-maxNamed)
+	if named > human.MaxNamed {
+		say("%d more bans are skipped: too wide", named-human.MaxNamed)
 	}
 }

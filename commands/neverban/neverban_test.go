@@ -84,7 +84,9 @@ func TestSpecialRangesAreExact(t *testing.T) {
 			t.Errorf("%s is left", r.Prefix)
 		}
 	}
-	for _, stays := range []string{"192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20", "64:ff9b::/96", "8.8.8.8/32"} {
+	for _, stays := range []string{
+		"192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20", "64:ff9b::/96", "8.8.8.8/32",
+	} {
 		if !rest.Contains(netip.MustParsePrefix(stays)) {
 			t.Errorf("%s is gone", stays)
 		}
@@ -109,9 +111,11 @@ func TestResolveKeepsTheLastAnswer(t *testing.T) {
 	}{
 		{nil, away, nil, "allowed host name office.example cannot be resolved and shields nothing: server misbehaving\n"},
 		{[]netip.Addr{netip.MustParseAddr("::ffff:203.0.113.1"), office}, nil, []netip.Addr{office}, ""},
-		{nil, away, []netip.Addr{office}, "allowed host name office.example cannot be resolved, its last known addresses [203.0.113.1] are used: server misbehaving\n"},
+		{nil, away, []netip.Addr{office}, "allowed host name office.example cannot be resolved, " +
+			"its last known addresses [203.0.113.1] are used: server misbehaving\n"},
 		{[]netip.Addr{moved}, nil, []netip.Addr{moved}, ""},
-		{nil, nil, []netip.Addr{moved}, "allowed host name office.example cannot be resolved, its last known addresses [203.0.113.2] are used: no address\n"},
+		{nil, nil, []netip.Addr{moved}, "allowed host name office.example cannot be resolved, " +
+			"its last known addresses [203.0.113.2] are used: no address\n"},
 	} {
 		r.Lookup = func(context.Context, string) ([]netip.Addr, error) { return step.answer, step.err }
 		said.Reset()
@@ -146,7 +150,10 @@ func TestParseEntry(t *testing.T) {
 			t.Errorf("ParseEntry(%q) = %v, %v, want %q", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", "10.0.0.300", "1.2.3.4/33", "a..b", "-a.example", "a-.example", "a b", "fe80::1%eth0", "münchen.example", "example.123", strings.Repeat("a", 64)} {
+	for _, in := range []string{
+		"", "10.0.0.300", "1.2.3.4/33", "a..b", "-a.example", "a-.example", "a b", "fe80::1%eth0", "münchen.example",
+		"example.123", strings.Repeat("a", 64),
+	} {
 		if got, err := ParseEntry(in); err == nil {
 			t.Errorf("ParseEntry(%q) = %v, want an error", in, got)
 		}
@@ -170,8 +177,12 @@ func TestCarve(t *testing.T) {
 		}
 		list := List{Private: private}
 		list.add(netip.MustParsePrefix("192.0.2.0/25"), "the office")
-		kept := []Entry{{Prefix: netip.MustParsePrefix("192.0.2.255/32"), Why: "next hop"}, {Prefix: netip.MustParsePrefix("192.0.1.1/32"), Why: "resolver"}}
-		want := "[10.2.0.0/24 192.0.2.128/26 192.0.2.192/27 192.0.2.224/28 192.0.2.240/29 192.0.2.248/30 192.0.2.252/31 192.0.2.254/32 203.0.112.0/23]"
+		kept := []Entry{
+			{Prefix: netip.MustParsePrefix("192.0.2.255/32"), Why: "next hop"},
+			{Prefix: netip.MustParsePrefix("192.0.1.1/32"), Why: "resolver"},
+		}
+		want := "[10.2.0.0/24 192.0.2.128/26 192.0.2.192/27 192.0.2.224/28 192.0.2.240/29 192.0.2.248/30 " +
+			"192.0.2.252/31 192.0.2.254/32 203.0.112.0/23]"
 		special := "bans of addresses that are not globally routable are left out; on a LAN set allow_private = true\n"
 		if private {
 			want, special = "[10.1.0.0/24 "+want[1:], ""

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 
 	"f2bc/aggregate"
+	"f2bc/commands/human"
 )
 
 // A List is what is to be written.
@@ -52,9 +53,5 @@ const headerBegin = "# f2bc: "
 
 // header is the comment that a file begins with.
 func (l *List) header() string {
-	noun := "prefixes"
-	if l.Set.Len() == 1 {
-		noun = "prefix"
-	}
-	return fmt.Sprintf(headerBegin+"%d %s%s\n", l.Set.Len(), noun, l.note)
+	return headerBegin + human.Count(l.Set.Len(), "prefix", "prefixes") + l.note + "\n"
 }
